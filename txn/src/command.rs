@@ -1,0 +1,311 @@
+//! What the gateway asks of a range leader. Closed and idempotent: the router may deliver a command more than once.
+//!
+//! Encoded with `postcard`; variants are only ever appended. `Command::decode` bounds nothing by itself: frames are bounded
+//! by the transport.
+
+use base::{Span, Timestamp, TxnId};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// A key of the user key space. Complete keys are prefix-free (`base::keycode`).
+pub type Key = Bytes;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    Read(Read),
+    Lock(Lock),
+    /// Releases the in-memory locks of a transaction in this range (after rollback, or commit of what it wrote).
+    Unlock { txn: TxnId, keys: Vec<Key> },
+    /// Checks that nothing appeared in the spans within `(from, to]`, and records the read at `to`.
+    Refresh { txn: TxnId, spans: Vec<Span>, from: Timestamp, to: Timestamp },
+    /// 1PC: checks and writes committed versions in one proposal.
+    CommitOneRange(Prewrite),
+    Prewrite(Prewrite),
+    /// Turns intents into versions (`commit_ts` given) or removes them. Unknown intents are skipped: resolved already.
+    Resolve { txn: TxnId, keys: Vec<Key>, commit_ts: Option<Timestamp> },
+    /// Asked at the range of the primary: what became of this transaction? Changes nothing.
+    Query { txn: TxnId, primary: Key },
+    /// Asked at the primary's range when the owner is gone: decides a transaction that is not STAGED. Committed stays
+    /// committed; anything else becomes aborted by a marker that makes a late prewrite fail.
+    Abort { txn: TxnId, primary: Key },
+    /// Recovery of a STAGED transaction: for each key, is its intent (at `write_ts`) or its version there? With a marker in
+    /// place of each missing one, so that it can never appear later.
+    Prevent { txn: TxnId, write_ts: Timestamp, keys: Vec<Key> },
+    /// The transaction is alive: keeps its locks and its record in this range from expiring.
+    Heartbeat { txn: TxnId, primary: Option<Key> },
+    /// Volatile wait-for edges, sent by waiting gateways to the range that holds the detector key. Finds cycles over ranges.
+    Wait { waiter: WaitNode, holders: Vec<TxnId> },
+    /// Committed versions at `write_ts`, in a key space that no other transaction can see yet (a new index). No locks, no
+    /// conflict checks but the duplicate check.
+    BulkWrite(BulkWrite),
+    /// Drops versions that no read at or after `below` can see, in a part of the range; answers where to go on.
+    CollectGarbage { span: Span, below: Timestamp, limit: u32 },
+    /// Deletes all data in a span: the key space of a dropped index, which nobody can name any more.
+    ClearSpan { span: Span },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Read {
+    pub txn: TxnId,
+    pub read_ts: Timestamp,
+    /// False for reads that need not be refreshed or protected (statistics, `AS OF SYSTEM TIME`): the timestamp cache is
+    /// not touched.
+    pub protect: bool,
+    pub body: ReadBody,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadBody {
+    Get { keys: Vec<Key> },
+    Scan(Scan),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scan {
+    pub span: Span,
+    pub reverse: bool,
+    /// At most so many rows that pass the pushdown (0: no limit).
+    pub limit_rows: u64,
+    /// Stop after about so many bytes of answer (0: the leader's own bound, 1 MiB).
+    pub limit_bytes: u64,
+    /// Opaque program for the injected [`Pushdown`]: filter, projection, partial aggregates.
+    pub pushdown: Option<Bytes>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadReply {
+    /// The newest value at or below `read_ts` of each key, in the order asked.
+    Values(Vec<Option<Bytes>>),
+    Rows(Page),
+    /// Foreign intents at or below `read_ts` are in the way and were not resolved within the leader's patience.
+    Blocked(Vec<Blocker>),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page {
+    pub rows: Vec<(Key, Bytes)>,
+    /// What the pushdown made of the rows it swallowed (partial aggregates).
+    pub pushed: Option<Bytes>,
+    /// Where to go on: the part of the span not yet read; `None` when the range's part of the span is exhausted.
+    pub resume: Option<Span>,
+    /// Row versions looked at, for EXPLAIN ANALYZE.
+    pub scanned: u64,
+}
+
+/// Somebody in the way: a transaction and where to ask for its fate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blocker {
+    pub key: Key,
+    pub txn: TxnId,
+    /// The primary key, when it is an intent that blocks; `None` for an in-memory lock.
+    pub primary: Option<Key>,
+    /// The intent's timestamp; zero for a lock.
+    pub write_ts: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockMode {
+    Shared,
+    Exclusive,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WaitPolicy {
+    /// Queue until the lock is granted, a deadlock is found, or the leader's patience ends (`LockReply::Waiting`).
+    Wait,
+    /// Answer `LockReply::Locked` at once.
+    NoWait,
+    /// Leave out what is locked.
+    SkipLocked,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lock {
+    pub txn: TxnId,
+    /// When the transaction began: the younger one dies in a deadlock.
+    pub begin_ts: Timestamp,
+    pub mode: LockMode,
+    pub wait: WaitPolicy,
+    /// All or nothing with `Wait`; taken in key order.
+    pub keys: Vec<Key>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockReply {
+    /// In the order asked: the newest committed value.
+    Granted(Vec<Locked>),
+    /// Not granted within the leader's patience (about 50 ms). The place in the queue is kept for some seconds: report the
+    /// wait (`Command::Wait`), then ask again.
+    Waiting(Vec<Blocker>),
+    /// With `NoWait`: somebody holds it.
+    Locked(Blocker),
+    /// Waiting would never end; this transaction is the youngest of the cycle, which is listed.
+    Deadlock(Vec<TxnId>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Locked {
+    /// False only with `SkipLocked`: somebody else holds it; the rest is empty then.
+    pub granted: bool,
+    pub value: Option<Bytes>,
+    /// Timestamp of the newest committed version (a tombstone counts); zero when there is none.
+    pub version_ts: Timestamp,
+}
+
+/// One buffered write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Write {
+    pub key: Key,
+    /// `None` deletes.
+    pub value: Option<Bytes>,
+    /// The newest committed version that the transaction knows of and has taken into account: a newer one is a conflict.
+    /// `Timestamp::MAX` for a blind write, which depends on nothing.
+    pub seen: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prewrite {
+    pub txn: TxnId,
+    pub begin_ts: Timestamp,
+    pub write_ts: Timestamp,
+    /// Written in this request, within one range.
+    pub writes: Vec<Write>,
+    /// Locked but not written: key and what was seen, checked the same way and protected at `write_ts`.
+    pub checks: Vec<(Key, Timestamp)>,
+    /// Where the transaction's fate is kept. For `CommitOneRange` unused.
+    pub primary: Key,
+    /// With the primary's own prewrite: every other written key, when this is a parallel commit. `None` for a transaction
+    /// too large for that, which is decided by resolving the primary.
+    pub staged: Option<Vec<Key>>,
+    /// Release the transaction's in-memory locks in this range once applied (they are replaced by the writes).
+    pub unlock: Vec<Key>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PrewriteReply {
+    /// Durable, at exactly the `write_ts` asked for.
+    Done,
+    /// This transaction was committed already, at this timestamp (a repeated request).
+    Committed(Timestamp),
+    /// The write timestamp is too low: something was read or written at `at_least` or above by others. Nothing written.
+    Pushed { at_least: Timestamp },
+    /// A committed version newer than what was seen; the transaction cannot commit with what it has read.
+    Conflict { key: Key, other: TxnId, version_ts: Timestamp },
+    /// Somebody's intent or lock is in the way and did not go within the leader's patience. Nothing written.
+    Blocked(Vec<Blocker>),
+    /// A recovery prevented or aborted this transaction.
+    Aborted,
+    /// Waiting for a lock would close a cycle.
+    Deadlock(Vec<TxnId>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RefreshReply {
+    Done,
+    /// A version or foreign intent within the interval.
+    Changed { key: Key, other: TxnId },
+}
+
+/// What a primary knows of its transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TxnStatus {
+    Committed(Timestamp),
+    Aborted,
+    /// No trace: not prewritten here (yet), or long forgotten.
+    Unknown,
+    /// The primary's intent without a list: undecided until the primary is resolved.
+    Pending { write_ts: Timestamp, alive: bool },
+    /// The primary's intent with the list of all other keys: committed if all are there.
+    Staged { write_ts: Timestamp, others: Vec<Key>, alive: bool },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PreventReply {
+    /// Every key has its intent or its committed version.
+    AllPresent,
+    /// At least one is missing and now prevented: the transaction is aborted.
+    Missing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitNode {
+    pub txn: TxnId,
+    pub begin_ts: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WaitReply {
+    Wait,
+    /// The waiter is the youngest of a cycle and must die.
+    Deadlock(Vec<TxnId>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BulkWrite {
+    pub txn: TxnId,
+    /// Distinguishes this batch from every other of the transaction: a repeated request is not a duplicate key.
+    pub batch: u32,
+    pub write_ts: Timestamp,
+    pub rows: Vec<(Key, Bytes)>,
+    /// Fail when a key is there already from another batch.
+    pub unique: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BulkReply {
+    Done,
+    Duplicate { key: Key },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectReply {
+    pub dropped: u64,
+    pub resume: Option<Span>,
+}
+
+/// Replies of the commands that have nothing to say (`Unlock`, `Resolve`, `Heartbeat`, `ClearSpan`) are empty; `Abort` and
+/// `Query` answer [`TxnStatus`].
+impl Command {
+    pub fn encode(&self) -> Bytes {
+        encode(self)
+    }
+
+    pub fn decode(bytes: &Bytes) -> Result<Command, postcard::Error> {
+        decode(bytes)
+    }
+}
+
+/// Encodes a reply (or any value of this module).
+pub fn encode<T: Serialize>(value: &T) -> Bytes {
+    postcard::to_stdvec(value).expect("plain data always encodes").into()
+}
+
+/// Decodes a reply (or any value of this module).
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, postcard::Error> {
+    postcard::from_bytes(bytes)
+}
+
+/// Work on rows that is done where they lie, injected into the server half by whoever starts a node: `sql` implements it.
+/// A program is compiled once per request.
+pub trait Pushdown: Send + Sync {
+    /// An error refuses the command.
+    fn compile(&self, program: &[u8]) -> Result<Box<dyn RowSink>, String>;
+}
+
+/// Receives the visible rows of a scan in key order.
+pub trait RowSink {
+    fn row(&mut self, key: &[u8], value: &[u8]) -> Result<Verdict, String>;
+    /// What was swallowed, if anything (partial aggregates of this page).
+    fn finish(&mut self) -> Result<Option<Bytes>, String>;
+}
+
+/// What becomes of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Goes into the page as it is.
+    Keep,
+    /// Goes into the page with another value (projection).
+    Replace(Bytes),
+    /// Filtered out, or swallowed by an aggregate.
+    Drop,
+}
