@@ -2,6 +2,17 @@
 //!
 //! Encoded with `postcard`; variants are only ever appended. `Command::decode` bounds nothing by itself: frames are bounded
 //! by the transport.
+//!
+//! What the client half rests on (the argument is in `docs/transactions.md`):
+//! - *Own traces first.* `Prewrite`/`CommitOneRange` look for what an earlier copy of the request left before any other check:
+//!   own version → `Committed`; own marker → `Aborted`; own intents at exactly `write_ts` on all keys → `Done`, even where the
+//!   timestamp cache has passed `write_ts` since. So `Pushed` means: these keys are not, and never will be, at `write_ts`.
+//! - *Timestamps of intents only grow.* A prewrite replaces an own intent that is earlier; where it finds an own intent that
+//!   is later, it is a stale copy and writes nothing.
+//! - *`Prevent` is for one timestamp.* An earlier intent of the transaction is replaced by the marker; a later one is left
+//!   alone and counts as missing (the asker's knowledge is stale; it asks the primary again).
+//! - *Markers stay* (`Resolve` does not remove them) until no copy of a request can be under way any more.
+//! - *Nothing to write*: a `CommitOneRange` with `checks` only is answered without a proposal.
 
 use base::{Span, Timestamp, TxnId};
 use bytes::Bytes;
