@@ -81,6 +81,12 @@ pub trait Evaluate: Send {
     /// The range was split at `at`: hands over the part of the state at and above it. Requests parked there are woken (they
     /// will be answered `RangeChanged`).
     fn split(&mut self, at: &[u8]) -> Box<dyn Evaluate>;
+
+    /// The greatest key not after `engine_key` (a raw key of the data column family) at which a range may be cut without
+    /// tearing apart what belongs together, such as the versions of one row. Storage asks it before every split by size.
+    fn split_key(&self, engine_key: &[u8]) -> Bytes {
+        Bytes::copy_from_slice(engine_key)
+    }
 }
 
 /// Makes the evaluator of a new replica.

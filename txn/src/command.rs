@@ -37,8 +37,11 @@ pub enum Command {
     /// Asked at the range of the primary: what became of this transaction? Changes nothing.
     Query { txn: TxnId, primary: Key },
     /// Asked at the primary's range when the owner is gone: decides a transaction that is not STAGED. Committed stays
-    /// committed; anything else becomes aborted by a marker that makes a late prewrite fail.
-    Abort { txn: TxnId, primary: Key },
+    /// committed; anything else becomes aborted by a marker that makes a late prewrite fail. A STAGED one is left as it is
+    /// and answered `Staged`. Also for an owner that gives up after a `Prewrite` or `CommitOneRange` whose fate it does not
+    /// know: a late copy of that request then does nothing. `at` is any timestamp not before the transaction's begin (its
+    /// write timestamp, as known to the asker): it tells when the marker may be forgotten.
+    Abort { txn: TxnId, primary: Key, at: Timestamp },
     /// Recovery of a STAGED transaction: for each key, is its intent (at `write_ts`) or its version there? With a marker in
     /// place of each missing one, so that it can never appear later.
     Prevent { txn: TxnId, write_ts: Timestamp, keys: Vec<Key> },
@@ -49,7 +52,10 @@ pub enum Command {
     /// Committed versions at `write_ts`, in a key space that no other transaction can see yet (a new index). No locks, no
     /// conflict checks but the duplicate check.
     BulkWrite(BulkWrite),
-    /// Drops versions that no read at or after `below` can see, in a part of the range; answers where to go on.
+    /// Drops versions that no read at or after `below` can see, in a part of the range; answers where to go on. From then on
+    /// the range refuses reads and prewrites below. `below` must be at most an oracle timestamp already handed out less the
+    /// retention (`server::Options::retention`), and intents below it must have been resolved in all ranges before anything
+    /// is dropped in any (`limit` 0 drops nothing and lists them in [`CollectReply::intents`]).
     CollectGarbage { span: Span, below: Timestamp, limit: u32 },
     /// Deletes all data in a span: the key space of a dropped index, which nobody can name any more.
     ClearSpan { span: Span },
@@ -234,8 +240,11 @@ pub enum TxnStatus {
 pub enum PreventReply {
     /// Every key has its intent or its committed version.
     AllPresent,
-    /// At least one is missing and now prevented: the transaction is aborted.
+    /// At least one is missing and now prevented: the transaction can never commit. Abort it at its primary.
     Missing,
+    /// An intent of a later attempt (a greater `write_ts`) is there: the owner has moved on and what was known of it is
+    /// stale. Nothing was changed; ask the primary again.
+    Superseded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -272,6 +281,8 @@ pub enum BulkReply {
 pub struct CollectReply {
     pub dropped: u64,
     pub resume: Option<Span>,
+    /// Intents below the mark that somebody must resolve (some of them, when there are many).
+    pub intents: Vec<Blocker>,
 }
 
 /// Replies of the commands that have nothing to say (`Unlock`, `Resolve`, `Heartbeat`, `ClearSpan`) are empty; `Abort` and
