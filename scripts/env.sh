@@ -5,7 +5,8 @@ if [ -z "${ROCKSDB_LIB_DIR:-}" ]; then
     if _rocksdb=$("$(dirname "${BASH_SOURCE[0]}")/rocksdb.sh"); then
         export ROCKSDB_LIB_DIR=$_rocksdb ROCKSDB_STATIC=1 ROCKSDB_INCLUDE_DIR=$_rocksdb/include
     else
-        echo "locus: falling back to the crate's own (slower) RocksDB build" >&2
+        echo "locus: RocksDB could not be prepared (see above); the crate's own build would take four times as long" >&2
+        return 1 2>/dev/null || exit 1
     fi
 fi
 # bindgen with the small libclang1 package has no compiler headers of its own: borrow gcc's.

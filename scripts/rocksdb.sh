@@ -13,7 +13,7 @@ say() { printf 'rocksdb: %s\n' "$*" >&2; }
 if [ -n "${ROCKSDB_SYS_DIR:-}" ]; then
     sys=$ROCKSDB_SYS_DIR
 else
-    sys=$(cd "$here" && cargo metadata --format-version 1 --locked 2>/dev/null |
+    sys=$(cd "$here" && cargo metadata --format-version 1 2>/dev/null |
         grep -o '"manifest_path":"[^"]*librocksdb-sys-[^"]*/Cargo.toml"' | head -n 1 | cut -d'"' -f4)
     sys=${sys%/Cargo.toml}
 fi

@@ -1,0 +1,25 @@
+//! The catalog: what exists. Descriptors are rows of ordinary system tables in the same transactional store; a statement
+//! sees them through [`CatalogView`], a consistent snapshot at its transaction's timestamp.
+
+pub mod descriptor;
+
+use std::sync::Arc;
+
+pub use descriptor::{
+    CheckConstraint, Column, ColumnId, ForeignKey, ForeignKeyAction, Index, IndexColumn, IndexKind, Relation,
+    RelationKind, Schema, Sequence, Table, View,
+};
+
+use base::TableId;
+
+/// A consistent snapshot of the catalog, loaded before binding (so that binding is synchronous).
+pub trait CatalogView: Send + Sync {
+    /// Finds a relation by name; without a schema, along the search path (`pg_catalog` first, implicitly).
+    fn relation(&self, schema: Option<&str>, name: &str) -> Option<Arc<Relation>>;
+    fn relation_by_id(&self, id: TableId) -> Option<Arc<Relation>>;
+    fn schemas(&self) -> Vec<Arc<Schema>>;
+    /// All relations, system views included, in order of id.
+    fn relations(&self) -> Vec<Arc<Relation>>;
+    /// Tables with a foreign key to this one.
+    fn referencing(&self, table: TableId) -> Vec<Arc<Relation>>;
+}
