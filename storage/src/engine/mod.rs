@@ -4,9 +4,11 @@
 //! There is no write-ahead log here: a write is durable only after [`Engine::flush`]. What is lost in between is replayed
 //! from the Raft log, whose applied index lies in the same batch as the data ([`ColumnFamily::Meta`]).
 
-use serde::{Deserialize, Serialize};
+pub mod memory;
+pub mod rocks;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
