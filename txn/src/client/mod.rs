@@ -1,4 +1,13 @@
-//! The client half: one [`Txn`] per SQL transaction, in the gateway.
+//! The client half: one [`Txn`] per SQL transaction, in the gateway. Here is its face; the work is done in
+//!
+//! | module | what |
+//! |---|---|
+//! | `read`, `overlay` | `get` and `scan`, own writes laid over the pages |
+//! | `lock` | locks; moving forward in time (`Txn::move_forward`) |
+//! | `commit`, `batch` | 1PC, parallel commit, commit of large transactions |
+//! | `recovery`, `wait` | somebody is in the way: settle it or wait for it |
+//! | `heartbeat`, `background`, `end` | what happens beside and after |
+//! | `sender` | one request per range, whatever splits |
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,9 +16,27 @@ use bytes::Bytes;
 use storage::{Cluster, Stamp};
 
 use crate::{
+    client::{
+        background::Background, heartbeat::Open, heartbeat::Registry, read_set::ReadSet, write_buffer::WriteBuffer,
+    },
     command::{Key, LockMode, Page, WaitPolicy},
-    error::Result,
+    error::{Error, Result},
 };
+
+mod background;
+mod batch;
+mod bulk;
+mod commit;
+mod end;
+mod heartbeat;
+mod lock;
+mod overlay;
+mod read;
+mod read_set;
+mod recovery;
+mod sender;
+mod wait;
+mod write_buffer;
 
 /// What all transactions of a gateway share. Cheap to clone.
 #[derive(Clone)]
@@ -17,6 +44,14 @@ pub struct TxnClient {
     pub cluster: Arc<dyn Cluster>,
     pub runtime: Arc<dyn Runtime>,
     pub options: Arc<Options>,
+    shared: Arc<Shared>,
+}
+
+/// What runs beside the transactions of a gateway.
+#[derive(Default)]
+struct Shared {
+    background: Background,
+    registry: Registry,
 }
 
 #[derive(Clone, Debug)]
@@ -27,6 +62,21 @@ pub struct Options {
     pub write_buffer_bytes_max: usize,
     /// Above so many keys a transaction commits in two rounds rather than listing all keys in its primary.
     pub staged_keys_max: usize,
+    /// An open transaction that holds locks or intents says so this often. Well below the leaders' patience.
+    pub heartbeat_interval: Duration,
+    /// How long an intent whose primary has no trace of the transaction is left alone: the prewrites of one transaction arrive
+    /// in any order. Too short a grace costs a retry, never a wrong answer.
+    pub orphan_grace: Duration,
+    pub faults: Faults,
+}
+
+/// Planted errors, to check that the checkers find them. All off in production.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Move forward in time without checking that what was read still holds.
+    pub skip_refresh: bool,
+    /// Whoever recovers a transaction commits what it finds, without asking whether all of it is there.
+    pub resolve_orphan_as_committed: bool,
 }
 
 impl Default for Options {
@@ -35,13 +85,31 @@ impl Default for Options {
             operation_timeout: Duration::from_secs(30),
             write_buffer_bytes_max: 512 << 20,
             staged_keys_max: 1024,
+            heartbeat_interval: Duration::from_secs(1),
+            orphan_grace: Duration::from_secs(1),
+            faults: Faults::default(),
         }
     }
 }
 
 /// One transaction. Not `Clone`; used by one statement at a time. Dropping it without commit rolls back in the background.
 pub struct Txn {
-    _contract: (),
+    client: TxnClient,
+    open: Arc<Open>,
+    /// The first timestamp.
+    begin_ts: Option<Timestamp>,
+    /// The current one, at which everything read so far is true.
+    stamp: Option<Stamp>,
+    /// Reads the past and cannot write.
+    fixed: bool,
+    reads: ReadSet,
+    writes: WriteBuffer,
+    bulk_batches: u32,
+    lock_timeout: Option<Duration>,
+    /// A fence of this transaction may be open.
+    fence: bool,
+    ended: bool,
+    stats: TxnStats,
 }
 
 /// A mark in the write buffer.
@@ -84,118 +152,192 @@ pub struct LockedRow {
 }
 
 impl TxnClient {
+    pub fn new(cluster: Arc<dyn Cluster>, runtime: Arc<dyn Runtime>, options: Options) -> TxnClient {
+        TxnClient { cluster, runtime, options: Arc::new(options), shared: Arc::default() }
+    }
+
     /// Begins lazily: nothing is sent before the first operation.
     pub fn begin(&self) -> Txn {
-        todo!()
+        Txn {
+            client: self.clone(),
+            open: Open::new(TxnId(self.runtime.random_u128()), self.runtime.now()),
+            begin_ts: None,
+            stamp: None,
+            fixed: false,
+            reads: ReadSet::default(),
+            writes: WriteBuffer::default(),
+            bulk_batches: 0,
+            lock_timeout: None,
+            fence: false,
+            ended: false,
+            stats: TxnStats::default(),
+        }
     }
 
     /// A transaction that reads at a fixed past timestamp and cannot write (`AS OF SYSTEM TIME`).
-    pub fn begin_at(&self, _read_ts: Timestamp) -> Txn {
-        todo!()
+    pub fn begin_at(&self, read_ts: Timestamp) -> Txn {
+        let mut txn = self.begin();
+        txn.fixed = true;
+        txn.begin_ts = Some(read_ts);
+        // Whatever was cached describes the present: the catalog is to be read at the same timestamp.
+        txn.stamp = Some(Stamp { timestamp: read_ts, fence: 0, fence_open: true });
+        txn
     }
 }
 
 impl Txn {
     pub fn id(&self) -> TxnId {
-        todo!()
+        self.open.id
     }
 
     pub fn stats(&self) -> TxnStats {
-        todo!()
+        self.stats
     }
 
     /// The stamp of the current read timestamp; fetches one if there is none yet. Its `fence` says whether a cached catalog
     /// is still true for this transaction. After moving forward this is the newer stamp.
     pub async fn stamp(&mut self) -> Result<Stamp> {
-        todo!()
+        if let Some(stamp) = self.stamp {
+            return Ok(stamp);
+        }
+        let stamp = self.fresh_stamp().await?;
+        self.begin_ts = Some(stamp.timestamp);
+        self.stamp = Some(stamp);
+        Ok(stamp)
     }
 
     /// Statement-level lock timeout for the following operations; `None`: wait as long as it takes.
-    pub fn set_lock_timeout(&mut self, _timeout: Option<Duration>) {
-        todo!()
+    pub fn set_lock_timeout(&mut self, timeout: Option<Duration>) {
+        self.lock_timeout = timeout;
     }
 
     /// Values at the transaction's timestamp, in the order asked; own writes included.
-    pub async fn get(&mut self, _keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
-        todo!()
+    pub async fn get(&mut self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
+        self.read_keys(keys).await
     }
 
     /// One page of a scan, over as many ranges as it takes. `Page::resume` tells where to go on. With a pushdown that
-    /// aggregates there may be several partial results: one `pushed` a range, in the order of the ranges.
-    pub async fn scan(&mut self, _request: &ScanRequest) -> Result<ScanPage> {
-        todo!()
+    /// aggregates there may be several partial results: one `pushed` a page of a range, in the order of the ranges.
+    pub async fn scan(&mut self, request: &ScanRequest) -> Result<ScanPage> {
+        self.read_page(request).await
     }
 
     /// Whether the write buffer holds anything in the span (then aggregates must not be pushed down).
-    pub fn has_writes_in(&self, _span: &Span) -> bool {
-        todo!()
+    pub fn has_writes_in(&self, span: &Span) -> bool {
+        self.writes.range(span).next().is_some()
     }
 
     /// Locks rows (absent keys too: that is how uniqueness is checked) and returns their newest values. Moves the
     /// transaction forward when one of them is newer than its timestamp.
-    pub async fn lock(&mut self, _keys: &[Key], _mode: LockMode, _wait: WaitPolicy) -> Result<Vec<LockedRow>> {
-        todo!()
+    pub async fn lock(&mut self, keys: &[Key], mode: LockMode, wait: WaitPolicy) -> Result<Vec<LockedRow>> {
+        self.lock_keys(keys, mode, wait).await
     }
 
     /// Buffers a write of a key that was locked or read before by this transaction.
-    pub fn put(&mut self, _key: Key, _value: Bytes) -> Result<()> {
-        todo!()
+    pub fn put(&mut self, key: Key, value: Bytes) -> Result<()> {
+        self.buffer(key, Some(value), false)
     }
 
     /// Buffers a write of a key that cannot exist yet and depends on nothing (a fresh unique row id, an entry of a
     /// non-unique index that ends in the primary key).
-    pub fn put_blind(&mut self, _key: Key, _value: Bytes) -> Result<()> {
-        todo!()
+    pub fn put_blind(&mut self, key: Key, value: Bytes) -> Result<()> {
+        self.buffer(key, Some(value), true)
     }
 
     /// Buffers a deletion. `blind` as in [`Txn::put_blind`].
-    pub fn delete(&mut self, _key: Key, _blind: bool) -> Result<()> {
-        todo!()
+    pub fn delete(&mut self, key: Key, blind: bool) -> Result<()> {
+        self.buffer(key, None, blind)
+    }
+
+    fn buffer(&mut self, key: Key, value: Option<Bytes>, blind: bool) -> Result<()> {
+        if self.fixed {
+            return Err(Error::Internal("a transaction in the past cannot write".into()));
+        }
+        let size_bytes_max = self.client.options.write_buffer_bytes_max;
+        if self.writes.put(key, value, blind, size_bytes_max) {
+            return Ok(());
+        }
+        Err(Error::TooLarge(format!("buffered writes exceed {size_bytes_max} bytes")))
     }
 
     /// Declares that the transaction depends on `span` as of its timestamp, though it was read from a cache: the span will
     /// be refreshed with the others.
-    pub fn depend_on(&mut self, _span: Span) {
-        todo!()
+    pub fn depend_on(&mut self, span: Span) {
+        self.reads.add_span(span);
     }
 
     /// Writes rows at once, outside the buffer and the commit protocol, into a key space that no other transaction can see
     /// before this one commits (a new index of a new or changed table). Bounded memory; not undone by rollback: the caller
     /// clears the key space of an index that did not come to be. With `unique`, a key written by another batch (or twice in
     /// this one) is [`crate::Error::Duplicate`].
-    pub async fn bulk_write(&mut self, _rows: Vec<(Key, Bytes)>, _unique: bool) -> Result<()> {
-        todo!()
+    pub async fn bulk_write(&mut self, rows: Vec<(Key, Bytes)>, unique: bool) -> Result<()> {
+        self.write_bulk(rows, unique).await
     }
 
     /// Opens a fence of this transaction (see `storage::Stamp`), and moves the transaction to a timestamp after it. It is
     /// closed when the transaction has ended, either way, before `commit`/`rollback` returns.
     pub async fn open_fence(&mut self) -> Result<()> {
-        todo!()
+        self.raise_fence().await
     }
 
     pub fn savepoint(&mut self) -> Savepoint {
-        todo!()
+        self.writes.savepoint()
     }
 
     /// Undoes the buffered writes since the savepoint, which stays. Locks are kept.
-    pub fn rollback_to(&mut self, _savepoint: Savepoint) {
-        todo!()
+    pub fn rollback_to(&mut self, savepoint: Savepoint) {
+        self.writes.rollback_to(savepoint);
     }
 
     /// Whether anything has been written (buffered or in bulk).
     pub fn is_read_only(&self) -> bool {
-        todo!()
+        self.writes.is_empty() && self.bulk_batches == 0
     }
 
     /// Commits. After `Ok` the writes are durable on a quorum of every range and visible to everyone who asks later. After
     /// an error the transaction is over, rolled back unless the error is `Ambiguous`.
-    pub async fn commit(self) -> Result<CommitInfo> {
-        todo!()
+    pub async fn commit(mut self) -> Result<CommitInfo> {
+        let result = self.commit_writes().await;
+        if matches!(result, Err(Error::Ambiguous(_))) {
+            self.end_ambiguous();
+        } else {
+            self.end().await;
+        }
+        Ok(CommitInfo { commit_ts: result?, stats: self.stats })
     }
 
     /// Gives up: releases locks (in the background where nobody waits for it).
-    pub async fn rollback(self) {
-        todo!()
+    pub async fn rollback(mut self) {
+        self.end().await;
+    }
+
+    async fn read_ts(&mut self) -> Result<Timestamp> {
+        Ok(self.stamp().await?.timestamp)
+    }
+
+    async fn begin_ts(&mut self) -> Result<Timestamp> {
+        let read_ts = self.read_ts().await?;
+        Ok(self.begin_ts.unwrap_or(read_ts))
+    }
+
+    async fn fresh_stamp(&mut self) -> Result<Stamp> {
+        self.stats.round_trips += 1;
+        self.stats.stamps += 1;
+        Ok(self.client.cluster.stamp(self.client.deadline()).await?)
+    }
+}
+
+impl Drop for Txn {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        self.client.unwatch(&self.open);
+        self.client.unlock(&self.open, self.open.take_locks());
+        // Dropped in the middle of a commit, the outcome is not known; the fence must outlive the transaction.
+        if self.fence && self.open.state.lock().decider.is_none() {
+            self.client.close_fence_later(storage::FenceOp::Close(self.open.id.0));
+        }
     }
 }
 

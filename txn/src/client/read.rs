@@ -1,0 +1,296 @@
+//! Reads: `get` and `scan` at the transaction's timestamp, own writes included.
+
+use base::{Monotonic, Span, Timestamp, TxnId};
+use bytes::Bytes;
+use futures::future::join_all;
+use storage::Route;
+
+use crate::{
+    client::{
+        ScanPage, ScanRequest, Txn,
+        overlay::{self, Assembly},
+        wait::Patience,
+    },
+    command::{Blocker, Command, Key, Page, Read, ReadBody, ReadReply, Scan},
+    error::{Error, Result},
+};
+
+/// A page over several ranges ends after about so many bytes.
+const PAGE_BYTES: usize = 1 << 20;
+/// Ranges that work on a pushed-down scan at the same time.
+const WAVE_RANGES: usize = 8;
+
+impl Txn {
+    pub(super) async fn read_keys(&mut self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
+        let mut values: Vec<Option<Bytes>> = vec![None; keys.len()];
+        let mut missing = Vec::with_capacity(keys.len());
+        let mut positions = Vec::with_capacity(keys.len());
+        for (position, key) in keys.iter().enumerate() {
+            match self.writes.get(key) {
+                Some(own) => values[position] = own.value.clone(),
+                None => {
+                    missing.push(key.clone());
+                    positions.push(position);
+                }
+            }
+        }
+        let deadline = self.client.deadline();
+        let mut patience = Patience::until(deadline);
+        while !missing.is_empty() {
+            let read_ts = self.read_ts().await?;
+            let txn = self.open.id;
+            let make = |items: &[usize]| {
+                let keys = items.iter().map(|item| missing[*item].clone()).collect();
+                read_command(txn, read_ts, ReadBody::Get { keys })
+            };
+            let replies = self.client.each_range::<ReadReply>(&missing, make, deadline, &mut self.stats).await?;
+            let mut blockers = Vec::new();
+            let mut left = Vec::new();
+            for (items, reply) in replies {
+                match reply {
+                    ReadReply::Values(found) if found.len() == items.len() => {
+                        for (item, value) in items.into_iter().zip(found) {
+                            self.note_read(&missing[item]);
+                            values[positions[item]] = value;
+                        }
+                    }
+                    ReadReply::Blocked(by) => {
+                        blockers.extend(by);
+                        left.extend(items);
+                    }
+                    ReadReply::Values(_) | ReadReply::Rows(_) => return Err(unexpected_reply()),
+                }
+            }
+            if left.is_empty() {
+                break;
+            }
+            missing = left.iter().map(|item| missing[*item].clone()).collect();
+            positions = left.iter().map(|item| positions[*item]).collect();
+            self.wait_out(&mut patience, blockers).await?;
+        }
+        Ok(values)
+    }
+
+    /// A locked key needs no place in the read set: the commit checks what was seen of it under the lock.
+    fn note_read(&mut self, key: &Key) {
+        if self.fixed || self.open.seen(key).is_some() {
+            return;
+        }
+        self.reads.add_point(key);
+    }
+
+    pub(super) async fn read_page(&mut self, request: &ScanRequest) -> Result<ScanPage> {
+        let deadline = self.client.deadline();
+        let read_ts = self.read_ts().await?;
+        // The assembly borrows the buffer while requests borrow the rest.
+        let writes = std::mem::take(&mut self.writes);
+        let result = self.assemble(request, read_ts, &writes, deadline).await;
+        self.writes = writes;
+        let page = result?;
+        let covered = match &page.resume {
+            Some(rest) => overlay::without(&request.span, rest, request.reverse),
+            None => Some(request.span.clone()),
+        };
+        if let Some(covered) = covered
+            && !self.fixed
+        {
+            self.reads.add_span(covered);
+        }
+        Ok(page)
+    }
+
+    async fn assemble(
+        &mut self,
+        request: &ScanRequest,
+        read_ts: Timestamp,
+        writes: &super::write_buffer::WriteBuffer,
+        deadline: Monotonic,
+    ) -> Result<ScanPage> {
+        let mut assembly = Assembly::new(&request.span, request.reverse, request.limit_rows, writes);
+        let mut whole = ScanPage::default();
+        // Where the leaders swallow most rows, ranges work at the same time; else one page fills up from the first.
+        let parallel = request.pushdown.is_some() && request.limit_rows == 0;
+        while let (Some(rest), Some(wanted)) = (assembly.rest().cloned(), assembly.wanted_rows()) {
+            if assembly.size_bytes() >= PAGE_BYTES {
+                break;
+            }
+            let count = if parallel { WAVE_RANGES } else { 1 };
+            let routes = self.nearest_ranges(&rest, request.reverse, count, deadline).await?;
+            let scans = routes.into_iter().map(|(route, span)| RangeScan {
+                route,
+                scan: Scan {
+                    span,
+                    reverse: request.reverse,
+                    limit_rows: wanted,
+                    limit_bytes: 0,
+                    pushdown: request.pushdown.clone(),
+                },
+            });
+            let answers = self.scan_wave(scans.collect(), read_ts, deadline).await?;
+            for (asked, pages) in answers {
+                // After a page that ended early the others are not next any more.
+                if assembly.rest().is_none_or(|rest| !begins(rest, &asked, request.reverse)) {
+                    break;
+                }
+                for (asked, mut page) in pages {
+                    whole.scanned += page.scanned;
+                    whole.pushed.extend(page.pushed.take());
+                    assembly.accept(&asked, page)?;
+                }
+            }
+        }
+        (whole.rows, whole.resume) = assembly.finish();
+        Ok(whole)
+    }
+
+    /// Scans several ranges at once; each answers with its pages. A range that has changed answers none: it is asked anew.
+    async fn scan_wave(
+        &mut self,
+        scans: Vec<RangeScan>,
+        read_ts: Timestamp,
+        deadline: Monotonic,
+    ) -> Result<Vec<(Span, Vec<(Span, Page)>)>> {
+        let mut patience = Patience::until(deadline);
+        loop {
+            self.stats.round_trips += 1;
+            let outcomes = if let [scan] = &scans[..] {
+                vec![self.scan_range(scan, read_ts, deadline).await]
+            } else {
+                join_all(scans.iter().map(|scan| self.scan_range(scan, read_ts, deadline))).await
+            };
+            let mut answers = Vec::with_capacity(outcomes.len());
+            let mut blockers = Vec::new();
+            let mut changed = false;
+            for (scan, outcome) in scans.iter().zip(outcomes) {
+                let outcome = outcome?;
+                self.stats.range_requests += outcome.requests;
+                changed |= outcome.pages.is_empty() && outcome.blockers.is_empty();
+                blockers.extend(outcome.blockers);
+                answers.push((scan.scan.span.clone(), outcome.pages));
+            }
+            // Something at the near end came: take it. Else wait for whoever is in the way, or look for the ranges again.
+            if answers.first().is_some_and(|(_, pages)| !pages.is_empty()) {
+                return Ok(answers);
+            }
+            if !blockers.is_empty() {
+                self.wait_out(&mut patience, blockers).await?;
+            }
+            if changed {
+                self.client.pause_after_change(&mut patience.pace, true, deadline).await?;
+                return Ok(Vec::new());
+            }
+        }
+    }
+
+    /// Reads one range. With a pushdown it goes on page after page while the rows that come back are few.
+    async fn scan_range(&self, scan: &RangeScan, read_ts: Timestamp, deadline: Monotonic) -> Result<RangeOutcome> {
+        let mut outcome = RangeOutcome::default();
+        let mut rest = Some(scan.scan.span.clone());
+        let mut size_bytes = 0;
+        while let Some(span) = rest.take() {
+            let body = ReadBody::Scan(Scan { span: span.clone(), ..scan.scan.clone() });
+            outcome.requests += 1;
+            let reply =
+                self.client.send::<ReadReply>(&scan.route, &read_command(self.open.id, read_ts, body), deadline).await;
+            match reply {
+                Ok((ReadReply::Rows(page), _)) => {
+                    size_bytes += page.rows.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+                    let progress = page.resume.as_ref() != Some(&span);
+                    if progress && scan.scan.pushdown.is_some() && scan.scan.limit_rows == 0 && size_bytes < PAGE_BYTES
+                    {
+                        rest = page.resume.clone();
+                    }
+                    outcome.pages.push((span, page));
+                }
+                Ok((ReadReply::Blocked(blockers), _)) => outcome.blockers = blockers,
+                Ok((ReadReply::Values(_), _)) => return Err(unexpected_reply()),
+                Err(storage::Error::RangeChanged(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The ranges at the near end of a span, each with its piece, at most `count`.
+    async fn nearest_ranges(
+        &self,
+        span: &Span,
+        reverse: bool,
+        count: usize,
+        deadline: Monotonic,
+    ) -> Result<Vec<(Route, Span)>> {
+        let mut found = Vec::with_capacity(count);
+        let mut rest = Some(span.clone());
+        while let Some(span) = rest.take().filter(|span| !span.is_empty() && found.len() < count) {
+            let route = if reverse {
+                self.last_range(&span, deadline).await?
+            } else {
+                self.client.cluster.locate(&span.start, deadline).await?
+            };
+            let range = &route.descriptor.span;
+            let piece = span.intersect(range).ok_or_else(|| Error::Internal("a route beside its key".into()))?;
+            rest = if reverse {
+                (piece.start > span.start).then(|| Span { start: span.start.clone(), end: piece.start.clone() })
+            } else {
+                (piece.end != span.end).then(|| Span { start: piece.end.clone(), end: span.end.clone() })
+            };
+            found.push((route, piece));
+        }
+        Ok(found)
+    }
+
+    /// The range that holds the end of a span. Routes are found by a key inside a range, so the search begins just before the
+    /// end and walks on from there.
+    async fn last_range(&self, span: &Span, deadline: Monotonic) -> Result<Route> {
+        let mut key = just_before(&span.end).max(span.start.clone());
+        loop {
+            let route = self.client.cluster.locate(&key, deadline).await?;
+            let end = &route.descriptor.span.end;
+            if end.is_empty() || (!span.end.is_empty() && *end >= span.end) {
+                return Ok(route);
+            }
+            key = end.clone();
+        }
+    }
+}
+
+fn read_command(txn: TxnId, read_ts: Timestamp, body: ReadBody) -> Command {
+    // Also a read of the past is protected: a transaction that began before it may still be about to commit there.
+    Command::Read(Read { txn, read_ts, protect: true, body })
+}
+
+/// A key a little less than `end`: no complete key of ours is likely to lie between.
+fn just_before(end: &Bytes) -> Bytes {
+    let mut key = end.to_vec();
+    match key.pop() {
+        None => key.extend([0xff; 32]),
+        Some(0) => {}
+        Some(last) => {
+            key.push(last - 1);
+            key.extend([0xff; 32]);
+        }
+    }
+    key.into()
+}
+
+/// Whether `piece` lies at the near end of `rest`.
+fn begins(rest: &Span, piece: &Span, reverse: bool) -> bool {
+    if reverse { rest.end == piece.end } else { rest.start == piece.start }
+}
+
+pub(super) fn unexpected_reply() -> Error {
+    Error::Internal("a reply of another kind than the request's".into())
+}
+
+struct RangeScan {
+    route: Route,
+    scan: Scan,
+}
+
+/// What came of scanning one range: pages in order, and who was in the way after them.
+#[derive(Default)]
+struct RangeOutcome {
+    pages: Vec<(Span, Page)>,
+    blockers: Vec<Blocker>,
+    requests: u64,
+}
