@@ -21,6 +21,7 @@ pub mod evaluate;
 pub mod log;
 pub mod message;
 pub mod range;
+pub mod router;
 pub mod wal;
 
 pub use cluster::{Cluster, Evaluated, FenceOp, NodeStatus, RangeStatus, Route, Stamp};
