@@ -20,7 +20,10 @@
 pub mod command;
 pub mod error;
 pub mod client;
+pub mod testing;
 
-pub use client::{CommitInfo, LockedRow, Savepoint, ScanPage, ScanRequest, Txn, TxnClient, TxnStats};
+pub use client::{
+    CommitInfo, Faults, LockedRow, Options, Savepoint, ScanPage, ScanRequest, Txn, TxnClient, TxnStats,
+};
 pub use command::{Command, LockMode, Pushdown, RowSink, Verdict, WaitPolicy};
 pub use error::{Error, Result};
