@@ -1,5 +1,14 @@
 //! One range: a span of keys, its replicas, and the state machine that keeps them equal.
 
+pub mod admin;
+pub mod apply;
+pub mod latch;
+pub mod lease;
+pub mod log;
+pub mod propose;
+pub mod replica;
+pub mod snapshot;
+
 use base::{NodeId, RangeId, Span};
 use serde::{Deserialize, Serialize};
 
