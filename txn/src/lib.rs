@@ -20,6 +20,8 @@
 pub mod command;
 pub mod error;
 pub mod client;
+pub mod mvcc;
+pub mod server;
 pub mod testing;
 
 pub use client::{
@@ -27,3 +29,5 @@ pub use client::{
 };
 pub use command::{Command, LockMode, Pushdown, RowSink, Verdict, WaitPolicy};
 pub use error::{Error, Result};
+/// What the layer above sees of the cluster besides transactions: fences, and the views of ranges and nodes.
+pub use storage::{Cluster, FenceOp, NodeStatus, RangeStatus, Stamp};
