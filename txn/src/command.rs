@@ -9,8 +9,9 @@
 //!   timestamp cache has passed `write_ts` since. So `Pushed` means: these keys are not, and never will be, at `write_ts`.
 //! - *Timestamps of intents only grow.* A prewrite replaces an own intent that is earlier; where it finds an own intent that
 //!   is later, it is a stale copy and writes nothing.
-//! - *`Prevent` is for one timestamp.* An earlier intent of the transaction is replaced by the marker; a later one is left
-//!   alone and counts as missing (the asker's knowledge is stale; it asks the primary again).
+//! - *`Prevent` is for one timestamp.* An earlier intent of the transaction is replaced by the marker. A later one is left
+//!   alone and nothing is marked: `Superseded` (the asker's knowledge is stale; it asks the primary again). A marker stops
+//!   every later attempt too, so after `Missing` the transaction can never commit, and whoever learned it may abort it.
 //! - *Markers stay* (`Resolve` does not remove them) until no copy of a request can be under way any more.
 //! - *Nothing to write*: a `CommitOneRange` with `checks` only is answered without a proposal.
 
@@ -120,7 +121,8 @@ pub struct Blocker {
     pub write_ts: Timestamp,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Ordered by strength.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LockMode {
     Shared,
     Exclusive,
