@@ -1,0 +1,150 @@
+//! Runs simulation seeds: `cargo xtask sim --seeds 1000`. A failing seed is printed with the command that replays it.
+
+use std::{
+    collections::BTreeMap,
+    process::ExitCode,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use jepsen::{
+    nemesis::Fault,
+    sim::{Planted, Report, RunOptions, run},
+    workload,
+};
+
+/// Deterministic simulation of a whole cluster under faults
+#[derive(Parser)]
+struct Arguments {
+    /// How many seeds to run
+    #[arg(long, env = "LOCUS_SIM_SEEDS", default_value_t = 100)]
+    seeds: u64,
+    /// The first seed; with `--seeds 1 --trace` this replays one run
+    #[arg(long, env = "LOCUS_SIM_SEED", default_value_t = 1)]
+    seed: u64,
+    /// bank, list-append or register; all in turn when not given
+    #[arg(long, env = "LOCUS_SIM_WORKLOAD")]
+    workload: Option<String>,
+    /// Simulated seconds of load and faults in each run
+    #[arg(long, env = "LOCUS_SIM_SECONDS", default_value_t = 12)]
+    seconds: u64,
+    /// Threads; each runs its own seeds
+    #[arg(long, env = "LOCUS_SIM_THREADS", default_value_t = 2)]
+    threads: u64,
+    /// Run every hundredth seed twice and compare the traces
+    #[arg(long, env = "LOCUS_SIM_TWICE", default_value_t = 100)]
+    twice_every: u64,
+    /// Print the trace of every run
+    #[arg(long, env = "LOCUS_SIM_TRACE")]
+    trace: bool,
+    /// Plant a bug: ack-before-fsync, serve-after-lease, skip-refresh, reuse-timestamps, apply-twice
+    #[arg(long, env = "LOCUS_SIM_PLANT", value_parser = planted)]
+    plant: Option<Planted>,
+}
+
+fn planted(name: &str) -> Result<Planted, String> {
+    let names = Planted::ALL.map(|planted| (planted.name(), planted));
+    let found = names.iter().find(|(known, _)| *known == name);
+    found.map(|(_, planted)| *planted).ok_or_else(|| format!("one of {}", names.map(|(known, _)| known).join(", ")))
+}
+
+#[derive(Default)]
+struct Totals {
+    runs: u64,
+    green: u64,
+    events: u64,
+    simulated: Duration,
+    operations: [u64; 3],
+    faults: BTreeMap<Fault, u64>,
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
+    let arguments = Arguments::parse();
+    let begin = now();
+    let (next, totals) = (AtomicU64::new(arguments.seed), Mutex::new(Totals::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.threads.max(1) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= arguments.seed + arguments.seeds {
+                        return;
+                    }
+                    one_seed(&arguments, seed, &totals);
+                }
+            });
+        }
+    });
+    let totals = totals.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    summary(&totals, now() - begin);
+    if totals.green == totals.runs { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn one_seed(arguments: &Arguments, seed: u64, totals: &Mutex<Totals>) {
+    let names = workload::NAMES;
+    let name = arguments.workload.as_deref().unwrap_or(names[(seed % names.len() as u64) as usize]);
+    let mut options = RunOptions::new(seed, name);
+    options.length = Duration::from_secs(arguments.seconds);
+    options.planted = arguments.plant;
+    options.keep_trace = arguments.trace;
+    let mut report = run(&options);
+    if arguments.twice_every > 0 && seed.is_multiple_of(arguments.twice_every) {
+        let again = run(&options);
+        if again.trace_hash != report.trace_hash {
+            report.failures.push("two runs of this seed gave different traces".into());
+        }
+    }
+    if arguments.trace {
+        report.trace.iter().for_each(|line| println!("{line}"));
+    }
+    if !report.is_green() {
+        println!("seed {seed} {name}: FAILED   replay: cargo xtask sim --seed {seed} --seeds 1 --workload {name} --trace");
+        report.failures.iter().for_each(|failure| println!("  {failure}"));
+    }
+    add(&mut totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner), &report);
+}
+
+fn add(totals: &mut Totals, report: &Report) {
+    totals.runs += 1;
+    totals.green += u64::from(report.is_green());
+    totals.events += report.events;
+    totals.simulated += report.simulated;
+    for (total, count) in totals.operations.iter_mut().zip([report.committed, report.aborted, report.unknown]) {
+        *total += count;
+    }
+    for (fault, count) in &report.faults {
+        *totals.faults.entry(*fault).or_default() += count;
+    }
+    if totals.runs.is_multiple_of(25) {
+        eprintln!("{} runs, {} green", totals.runs, totals.green);
+    }
+}
+
+fn summary(totals: &Totals, real: Duration) {
+    let seconds = real.as_secs_f64().max(0.001);
+    println!(
+        "{} seeds, {} green, {} failed in {seconds:.1} s: {:.2} seeds/s; {:.0} s simulated ({:.1} times real time); {} events",
+        totals.runs,
+        totals.green,
+        totals.runs - totals.green,
+        totals.runs as f64 / seconds,
+        totals.simulated.as_secs_f64(),
+        totals.simulated.as_secs_f64() / seconds,
+        totals.events,
+    );
+    let [committed, aborted, unknown] = totals.operations;
+    println!("operations: {committed} committed, {aborted} aborted, {unknown} unknown");
+    let faults: Vec<String> = totals.faults.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
+    println!("faults: {}", faults.join(", "));
+}
+
+/// Real time, for the rate only.
+#[allow(clippy::disallowed_methods)]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,13 @@
+//! The simulated world: a whole cluster, SQL included, in one thread on simulated time, from one seed.
+
+pub mod cluster;
+pub mod executor;
+pub mod network;
+pub mod node;
+pub mod nemesis;
+pub mod trace;
+pub mod world;
+
+mod run;
+
+pub use run::{Planted, Report, RunOptions, run};

@@ -1,0 +1,260 @@
+//! One simulated run: a cluster, a workload and a fault schedule, all from one seed.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use base::{Monotonic, NodeId, Rng, Runtime};
+use parking_lot::Mutex;
+
+use super::{
+    cluster::{Cluster, ClusterOptions},
+    nemesis::Nemesis,
+};
+use crate::{
+    check::{Anomaly, Kind},
+    nemesis::{Fault, Schedule},
+    workload::{self, Gateways, Workload, client},
+};
+
+/// Bugs planted on purpose, to prove that the simulator finds such bugs. Run-time switches that only tests turn on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Planted {
+    AckBeforeFsync,
+    ServeAfterLease,
+    SkipRefresh,
+    ReuseTimestamps,
+    ApplyTwice,
+}
+
+impl Planted {
+    pub const ALL: [Planted; 5] = [
+        Planted::AckBeforeFsync,
+        Planted::ServeAfterLease,
+        Planted::SkipRefresh,
+        Planted::ReuseTimestamps,
+        Planted::ApplyTwice,
+    ];
+
+    /// As the command line names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Planted::AckBeforeFsync => "ack-before-fsync",
+            Planted::ServeAfterLease => "serve-after-lease",
+            Planted::SkipRefresh => "skip-refresh",
+            Planted::ReuseTimestamps => "reuse-timestamps",
+            Planted::ApplyTwice => "apply-twice",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    pub seed: u64,
+    pub workload: String,
+    /// How long clients and faults go on, in simulated time.
+    pub length: Duration,
+    pub clients: u32,
+    pub planted: Option<Planted>,
+    /// Instead of a drawn schedule: only these kinds of faults.
+    pub faults: Option<Vec<Fault>>,
+    /// Keep the trace's lines, for looking at a failing seed.
+    pub keep_trace: bool,
+}
+
+impl RunOptions {
+    pub fn new(seed: u64, workload: &str) -> RunOptions {
+        RunOptions {
+            seed,
+            workload: workload.to_owned(),
+            length: Duration::from_secs(12),
+            clients: 5,
+            planted: None,
+            faults: None,
+            keep_trace: false,
+        }
+    }
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Report {
+    pub seed: u64,
+    pub workload: String,
+    /// Equal for two runs of one seed.
+    pub trace_hash: u64,
+    pub trace: Vec<String>,
+    pub events: u64,
+    pub simulated: Duration,
+    pub faults: BTreeMap<Fault, u64>,
+    pub committed: u64,
+    pub aborted: u64,
+    pub unknown: u64,
+    /// Anomalies, replicas that differ, nodes that stopped, clusters that did not recover.
+    pub failures: Vec<String>,
+}
+
+impl Report {
+    pub fn is_green(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+/// How long a healed cluster gets to answer again.
+const RECOVERY: Duration = Duration::from_secs(60);
+
+pub fn run(options: &RunOptions) -> Report {
+    let mut rng = Rng::new(options.seed);
+    let workload = workload::by_name(&options.workload).expect("a known workload");
+    let cluster_options = ClusterOptions { planted: options.planted, keep_trace: options.keep_trace };
+    let mut cluster = Cluster::start(&cluster_options, &mut rng);
+    let mut failures = Vec::new();
+    let mut schedule = Schedule { faults: Vec::new() };
+    match set_up(&mut cluster, &*workload) {
+        Err(reason) => failures.push(reason),
+        Ok(()) => {
+            schedule = match &options.faults {
+                Some(kinds) => Schedule::draw_from(&mut rng, options.length, kinds),
+                None => Schedule::draw(&mut rng, options.length),
+            };
+            start_clients(&mut cluster, &workload, options, &mut rng);
+            Nemesis::new(&schedule, workload.clone(), rng.split()).unleash(&mut cluster, options.length);
+            failures.extend(finish(&mut cluster, &*workload));
+        }
+    }
+    failures.extend(cluster.world.fatal.iter().cloned());
+    let (committed, aborted, unknown) = workload.counts();
+    Report {
+        seed: options.seed,
+        workload: options.workload.clone(),
+        trace_hash: cluster.world.trace.hash(),
+        trace: cluster.world.trace.lines().to_vec(),
+        events: cluster.world.events,
+        simulated: Duration::from_nanos(cluster.world.now().0),
+        faults: schedule.count_by_kind(),
+        committed,
+        aborted,
+        unknown,
+        failures,
+    }
+}
+
+/// Makes the system catalog and the workload's tables, and splits them.
+fn set_up(cluster: &mut Cluster, workload: &dyn Workload) -> Result<(), String> {
+    let statements: Vec<String> = workload.setup().into_iter().chain(workload.splits()).collect();
+    let gateways = cluster.gateways();
+    let outcome = cluster.drive(RECOVERY, async move {
+        let slot = gateways.slots[0].lock().clone();
+        let Some((database, _)) = slot else { return Err("no gateway".to_owned()) };
+        database.bootstrap().await.map_err(|error| format!("bootstrap: {error}"))?;
+        for text in statements {
+            let mut rng = Rng::new(0);
+            let attempt = gateways
+                .run(&mut rng, {
+                    let text = text.clone();
+                    move |mut session| {
+                        Box::pin(async move {
+                            client::query(&mut session, &text, vec![]).await.map(|_| ()).inspect_err(|error| {
+                                tracing::error!(%error, text, "set-up failed");
+                            })
+                        })
+                    }
+                })
+                .await;
+            if attempt.value.is_none() {
+                return Err(format!("set-up statement failed: {text}"));
+            }
+        }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|| Err("the cluster did not come up".to_owned()))
+}
+
+fn start_clients(cluster: &mut Cluster, workload: &Arc<dyn Workload>, options: &RunOptions, rng: &mut Rng) {
+    let end = cluster.world.now() + options.length;
+    for process in 0..options.clients {
+        let (workload, gateways, mut rng) = (workload.clone(), cluster.gateways(), rng.split());
+        cluster.world.executor.spawn(Box::pin(async move {
+            while gateways.clock.now() < end {
+                workload.operate(gateways.clone(), process, rng.split()).await;
+                let think = Duration::from_millis(rng.below(20));
+                gateways.clock.sleep(think).await;
+            }
+        }));
+    }
+}
+
+/// Heals everything, reads everything, compares the replicas.
+fn finish(cluster: &mut Cluster, workload: &dyn Workload) -> Vec<String> {
+    cluster.heal();
+    let reading = workload.finish(cluster.gateways());
+    let mut failures = match cluster.drive(RECOVERY * 2, reading) {
+        None => vec!["the final read was never answered".to_owned()],
+        Some(Err(reason)) => vec![reason],
+        Some(Ok(anomalies)) => anomalies.iter().map(Anomaly::to_string).collect(),
+    };
+    let settled = cluster.world.now() + Duration::from_secs(10);
+    cluster.world.run_until(settled, || false);
+    failures.extend(divergence(cluster).iter().map(Anomaly::to_string));
+    failures
+}
+
+/// After a quiet time all replicas must hold the same data.
+fn divergence(cluster: &Cluster) -> Vec<Anomaly> {
+    use storage::ColumnFamily;
+    let mut anomalies = Vec::new();
+    for cf in [ColumnFamily::Data, ColumnFamily::Intent] {
+        let contents: Vec<(NodeId, BTreeMap<Vec<u8>, Vec<u8>>)> =
+            cluster.world.nodes.values().map(|node| (node.id, contents(node.reader(), cf))).collect();
+        for pair in contents.windows(2) {
+            let ((a, left), (b, right)) = (&pair[0], &pair[1]);
+            let differing = left.iter().find(|(key, value)| right.get(*key) != Some(value)).map(|(key, _)| key);
+            let differing = differing.or_else(|| right.keys().find(|key| !left.contains_key(*key)));
+            if let Some(key) = differing {
+                anomalies.push(Anomaly {
+                    kind: Kind::Divergence,
+                    explanation: format!("{a} and {b} differ in {} at key {}", cf.name(), key.escape_ascii()),
+                });
+            }
+        }
+    }
+    anomalies
+}
+
+fn contents(reader: &dyn storage::Reader, cf: storage::ColumnFamily) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let mut contents = BTreeMap::new();
+    let Ok(mut cursor) = reader.cursor(cf, b"", b"") else { return contents };
+    if cursor.seek(b"").is_err() {
+        return contents;
+    }
+    while let Some(key) = cursor.key() {
+        contents.insert(key.to_vec(), cursor.value().to_vec());
+        if cursor.next().is_err() {
+            break;
+        }
+    }
+    contents
+}
+
+impl Cluster {
+    /// Runs the world until a client task has its answer, at most for `limit` of simulated time.
+    pub fn drive<T: Send + 'static>(
+        &mut self,
+        limit: Duration,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let answer: Arc<Mutex<Option<T>>> = Arc::default();
+        let slot = answer.clone();
+        self.world.executor.spawn(Box::pin(async move {
+            let value = task.await;
+            *slot.lock() = Some(value);
+        }));
+        let end: Monotonic = self.world.now() + limit;
+        let done = answer.clone();
+        self.world.run_until(end, move || done.lock().is_some());
+        let value = answer.lock().take();
+        value
+    }
+
+    pub fn gateways(&self) -> Gateways {
+        Gateways { slots: self.slots.clone(), clock: self.clock.clone() }
+    }
+}

@@ -1,0 +1,134 @@
+//! Transactions of appends to and reads of lists, one row a list (as text: `1,5,9`).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use base::{BoxFuture, Rng};
+use parking_lot::Mutex;
+use sql::{Session, SqlError, Value};
+
+use super::{Gateways, Workload, client};
+use crate::{
+    check::{self, Anomaly},
+    history::{History, Step},
+};
+
+const KEYS: u64 = 6;
+
+#[derive(Default)]
+pub struct ListAppend {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    history: History<Vec<Step>>,
+    next_value: u64,
+}
+
+impl Workload for ListAppend {
+    fn setup(&self) -> Vec<String> {
+        vec!["CREATE TABLE lists (key int8 PRIMARY KEY, list text NOT NULL)".into()]
+    }
+
+    fn splits(&self) -> Vec<String> {
+        vec!["ALTER TABLE lists SPLIT AT VALUES (2), (4)".into()]
+    }
+
+    fn split(&self, rng: &mut Rng) -> String {
+        format!("ALTER TABLE lists SPLIT AT VALUES ({})", rng.below(KEYS))
+    }
+
+    fn operate(&self, gateways: Gateways, process: u32, mut rng: Rng) -> BoxFuture<'static, ()> {
+        let state = self.state.clone();
+        Box::pin(async move {
+            let steps = draw(&mut state.lock(), &mut rng);
+            let index = state.lock().history.begin(process, gateways.now(), steps.clone());
+            let work = steps.clone();
+            let attempt = gateways.run(&mut rng, move |session| Box::pin(transact(session, work))).await;
+            let answered = attempt.value.unwrap_or(steps);
+            state.lock().history.end(index, gateways.now(), attempt.outcome, answered);
+        })
+    }
+
+    fn finish(&self, gateways: Gateways) -> BoxFuture<'static, Result<Vec<Anomaly>, String>> {
+        let state = self.state.clone();
+        Box::pin(async move {
+            let mut rng = Rng::new(0);
+            let rows = client::read_until_answered(&gateways, &mut rng, "SELECT key, list FROM lists").await?;
+            let mut lists: BTreeMap<u64, Vec<u64>> = (0..KEYS).map(|key| (key, Vec::new())).collect();
+            for row in rows {
+                if let [Value::Int8(key), Value::Text(list)] = &row[..] {
+                    lists.insert(*key as u64, parse(list));
+                }
+            }
+            Ok(check::list_append::check(&state.lock().history, &lists))
+        })
+    }
+
+    fn counts(&self) -> (u64, u64, u64) {
+        client::counts(&self.state.lock().history)
+    }
+}
+
+impl ListAppend {
+    /// The history so far, for writing to a file.
+    pub fn history(&self) -> History<Vec<Step>> {
+        self.state.lock().history.clone()
+    }
+}
+
+/// One to four steps; values are unique in the history.
+fn draw(state: &mut State, rng: &mut Rng) -> Vec<Step> {
+    (0..rng.between(1, 4))
+        .map(|_| {
+            let key = rng.below(KEYS);
+            if rng.chance(1, 2) {
+                state.next_value += 1;
+                Step::Append { key, value: state.next_value }
+            } else {
+                Step::Read { key, seen: None }
+            }
+        })
+        .collect()
+}
+
+/// Runs the steps in one transaction; with a single step, as an implicit one.
+async fn transact(mut session: Session, steps: Vec<Step>) -> Result<Vec<Step>, SqlError> {
+    let explicit = steps.len() > 1;
+    if explicit {
+        client::query(&mut session, "BEGIN", vec![]).await?;
+    }
+    let mut answered = Vec::new();
+    for step in steps {
+        answered.push(run(&mut session, step).await?);
+    }
+    if explicit {
+        client::query(&mut session, "COMMIT", vec![]).await?;
+    }
+    Ok(answered)
+}
+
+async fn run(session: &mut Session, step: Step) -> Result<Step, SqlError> {
+    match step {
+        Step::Append { key, value } => {
+            let text = format!(
+                "INSERT INTO lists VALUES ({key}, '{value}') \
+                 ON CONFLICT (key) DO UPDATE SET list = lists.list || ',{value}'"
+            );
+            client::query(session, &text, vec![]).await?;
+            Ok(Step::Append { key, value })
+        }
+        Step::Read { key, .. } => {
+            let (rows, _) = client::query(session, &format!("SELECT list FROM lists WHERE key = {key}"), vec![]).await?;
+            let seen = match rows.first().and_then(|row| row.first()) {
+                Some(Value::Text(list)) => parse(list),
+                _ => Vec::new(),
+            };
+            Ok(Step::Read { key, seen: Some(seen) })
+        }
+    }
+}
+
+fn parse(list: &str) -> Vec<u64> {
+    list.split(',').filter_map(|value| value.parse().ok()).collect()
+}
