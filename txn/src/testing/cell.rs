@@ -3,17 +3,29 @@
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
-use base::{BoxFuture, Monotonic, NodeId, RangeId, Rng, Runtime, Span, Timestamp};
+use base::{BoxFuture, Monotonic, NodeId, RangeId, Rng, Runtime, Span, Timestamp, TxnId};
 use bytes::Bytes;
 use futures::channel::oneshot;
 use parking_lot::Mutex;
 use storage::{
-    Descriptor, Engine, Evaluate, EvaluateContext, EvaluateFactory, Evaluated, FenceOp, Outcome, Stamp, Token,
+    ColumnFamily, Descriptor, Engine, Evaluate, EvaluateContext, EvaluateFactory, Evaluated, FenceOp, Outcome, Stamp,
+    Token,
     engine::memory::MemoryEngine,
     range::{FIRST_USER_RANGE, SYSTEM_END},
 };
 
 use super::executor::{EPOCH_MILLIS, SimRuntime};
+use crate::{command::Key, mvcc};
+
+/// A committed version as it lies in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub key: Key,
+    pub at: Timestamp,
+    pub writer: TxnId,
+    /// `None`: deleted.
+    pub value: Option<Bytes>,
+}
 
 /// What the network does to a message. Chances are per thousand.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +183,39 @@ impl Cell {
         self.state.lock().ranges.values().map(|range| range.descriptor.clone()).collect()
     }
 
+    /// Every version of every key, the newest of each key first.
+    pub fn versions(&self) -> Vec<Version> {
+        let mut versions = Vec::new();
+        self.walk(ColumnFamily::Data, |raw, value| {
+            let (key, at) = mvcc::parse_data_key(raw).expect("what was written can be read");
+            let version = mvcc::Version::decode(value).expect("what was written can be read");
+            let value = version.value.map(Bytes::copy_from_slice);
+            versions.push(Version { key: Key::copy_from_slice(key), at, writer: version.writer, value });
+        });
+        versions
+    }
+
+    /// The keys that have an intent.
+    pub fn intents(&self) -> Vec<Key> {
+        let mut keys = Vec::new();
+        self.walk(ColumnFamily::Intent, |raw, value| {
+            if matches!(mvcc::Record::decode(value), Ok(mvcc::Record::Intent(_))) {
+                keys.push(Key::copy_from_slice(raw));
+            }
+        });
+        keys
+    }
+
+    fn walk(&self, cf: ColumnFamily, mut visit: impl FnMut(&[u8], &[u8])) {
+        let snapshot = self.state.lock().engine.snapshot();
+        let mut cursor = snapshot.cursor(cf, b"", b"").expect("memory does not fail");
+        cursor.seek(b"").expect("memory does not fail");
+        while let Some(key) = cursor.key() {
+            visit(key, cursor.value());
+            cursor.next().expect("memory does not fail");
+        }
+    }
+
     pub fn next_timestamp(&self) -> Timestamp {
         let now_millis = EPOCH_MILLIS + self.runtime.now().0 / 1_000_000;
         let mut state = self.state.lock();
@@ -178,7 +223,7 @@ impl Cell {
         Timestamp(state.last_timestamp)
     }
 
-    pub(super) fn stamp(&self) -> Stamp {
+    pub fn stamp(&self) -> Stamp {
         let timestamp = self.next_timestamp();
         let state = self.state.lock();
         Stamp { timestamp, fence: state.fence_version, fence_open: !state.fences.is_empty() }
@@ -220,7 +265,13 @@ impl Cell {
     }
 
     /// A request arrives at a leader.
-    pub(super) fn arrive(&self, range: RangeId, epoch: u64, command: Bytes, patience: Duration) -> BoxFuture<'static, Answer> {
+    pub(super) fn arrive(
+        &self,
+        range: RangeId,
+        epoch: u64,
+        command: Bytes,
+        patience: Duration,
+    ) -> BoxFuture<'static, Answer> {
         let now = self.runtime.now();
         let (answer, receiver) = oneshot::channel();
         let mut state = self.state.lock();

@@ -155,13 +155,8 @@ impl Cluster for Gateway {
     }
 
     fn ranges(&self, _deadline: Monotonic) -> BoxFuture<'_, Result<Vec<RangeStatus>>> {
-        let status = |descriptor| RangeStatus {
-            descriptor,
-            leader: Some(NodeId(1)),
-            term: 1,
-            size_bytes: 0,
-            applied_index: 0,
-        };
+        let status =
+            |descriptor| RangeStatus { descriptor, leader: Some(NodeId(1)), term: 1, size_bytes: 0, applied_index: 0 };
         let ranges = self.cell.descriptors().into_iter().map(status).collect();
         Box::pin(async move { Ok(ranges) })
     }

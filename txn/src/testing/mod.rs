@@ -13,12 +13,17 @@ use std::{future::Future, sync::Arc, time::Duration};
 use base::{Monotonic, Rng, Timestamp};
 use storage::EvaluateFactory;
 
+use crate::{
+    client::{Options, TxnClient},
+    command::{Pushdown, RowSink},
+    server,
+};
+
 pub use self::{
-    cell::{Cell, Network},
+    cell::{Cell, Network, Version},
     executor::{Executor, Group, SimRuntime},
     gateway::Gateway,
 };
-use crate::client::{Options, TxnClient};
 
 mod cell;
 mod executor;
@@ -32,6 +37,15 @@ pub struct World {
 }
 
 impl World {
+    /// With the evaluator of this crate and without a pushdown.
+    pub fn real(seed: u64) -> World {
+        World::with_server(seed, server::Options::default())
+    }
+
+    pub fn with_server(seed: u64, options: server::Options) -> World {
+        World::new(seed, server::evaluate_factory(Arc::new(NoPushdown), options))
+    }
+
     /// One range over all user keys, and a network that only delays.
     pub fn new(seed: u64, factory: EvaluateFactory) -> World {
         let mut rng = Rng::new(seed);
@@ -69,5 +83,14 @@ impl World {
     /// A fresh timestamp, without any message.
     pub fn timestamp(&self) -> Timestamp {
         self.cell.next_timestamp()
+    }
+}
+
+/// Refuses every program.
+pub struct NoPushdown;
+
+impl Pushdown for NoPushdown {
+    fn compile(&self, _program: &[u8]) -> Result<Box<dyn RowSink>, String> {
+        Err("no pushdown here".into())
     }
 }

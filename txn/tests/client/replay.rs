@@ -1,0 +1,125 @@
+//! The check of random runs. Every transaction that committed has one timestamp; strict serializability means: run one after
+//! the other in the order of their timestamps, they see exactly what they saw, and that order agrees with real time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base::{Monotonic, Span, Timestamp, TxnId};
+use bytes::Bytes;
+use txn::testing::Version;
+
+/// One step of a transaction, with what it saw.
+#[derive(Clone, Debug)]
+pub enum Step {
+    Get { key: Bytes, saw: Option<Bytes> },
+    Scan { span: Span, saw: Vec<(Bytes, Bytes)> },
+    Write { key: Bytes, value: Option<Bytes> },
+}
+
+#[derive(Clone, Debug)]
+pub enum End {
+    Committed(Timestamp),
+    /// A definite error, or a rollback.
+    Aborted,
+    /// The answer never came, or was `Ambiguous`.
+    Unknown,
+}
+
+/// One transaction as its client remembers it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub txn: TxnId,
+    pub began: Monotonic,
+    pub ended: Monotonic,
+    pub steps: Vec<Step>,
+    pub end: End,
+}
+
+/// Checks a history against the versions that are in the store in the end. Answers how many transactions committed.
+pub fn check(records: &[Record], versions: &[Version]) -> Result<usize, String> {
+    let mut stored: BTreeMap<TxnId, Vec<&Version>> = BTreeMap::new();
+    for version in versions {
+        stored.entry(version.writer).or_default().push(version);
+    }
+    let mut committed = Vec::new();
+    for record in records {
+        if let Some(at) = outcome(record, stored.remove(&record.txn).unwrap_or_default())? {
+            committed.push((at, record));
+        }
+    }
+    committed.sort_by_key(|(at, record)| (*at, record.txn));
+    check_real_time(&committed)?;
+    let mut state: BTreeMap<Bytes, Bytes> = BTreeMap::new();
+    let mut timestamps = BTreeSet::new();
+    for (at, record) in &committed {
+        if !timestamps.insert(*at) {
+            return Err(format!("two transactions at {at:?}: {record:?}"));
+        }
+        replay(&mut state, record).map_err(|problem| format!("at {at:?}: {problem} in {record:?}"))?;
+    }
+    Ok(committed.len())
+}
+
+/// Whether and when a transaction committed, by what its client knows and by what is stored: these must agree, and all of its
+/// writes must be there or none.
+fn outcome(record: &Record, stored: Vec<&Version>) -> Result<Option<Timestamp>, String> {
+    let written: BTreeMap<&Bytes, &Option<Bytes>> = record
+        .steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Write { key, value } => Some((key, value)),
+            _ => None,
+        })
+        .collect();
+    let at = match (&record.end, stored.first()) {
+        (End::Committed(at), _) => Some(*at),
+        (End::Aborted, Some(version)) => return Err(format!("aborted, but there is {version:?} of {record:?}")),
+        (End::Unknown, Some(version)) => Some(version.at),
+        (_, None) => None,
+    };
+    let Some(at) = at else { return Ok(None) };
+    if stored.len() != written.len() || stored.iter().any(|version| version.at != at) {
+        return Err(format!("commit of {record:?} at {at:?} left {stored:?}"));
+    }
+    match stored.iter().find(|version| written.get(&version.key) != Some(&&version.value)) {
+        Some(version) => Err(format!("{version:?} is not what {record:?} wrote")),
+        None => Ok(Some(at)),
+    }
+}
+
+/// Whoever began after another had ended comes later. `committed` is in the order of timestamps.
+fn check_real_time(committed: &[(Timestamp, &Record)]) -> Result<(), String> {
+    let mut earliest_end_after = Monotonic(u64::MAX);
+    for (at, record) in committed.iter().rev() {
+        if record.began > earliest_end_after {
+            return Err(format!("{record:?} at {at:?} began after a transaction with a later timestamp had ended"));
+        }
+        if matches!(record.end, End::Committed(_)) {
+            earliest_end_after = earliest_end_after.min(record.ended);
+        }
+    }
+    Ok(())
+}
+
+fn replay(state: &mut BTreeMap<Bytes, Bytes>, record: &Record) -> Result<(), String> {
+    for step in &record.steps {
+        match step {
+            Step::Get { key, saw } if state.get(key) != saw.as_ref() => {
+                return Err(format!("{step:?} should have seen {:?}", state.get(key)));
+            }
+            Step::Scan { span, saw } => {
+                let there: Vec<_> = state.iter().filter(|(key, _)| span.contains(key)).collect();
+                if !there.iter().copied().eq(saw.iter().map(|(key, value)| (key, value))) {
+                    return Err(format!("{step:?} should have seen {there:?}"));
+                }
+            }
+            Step::Write { key, value: Some(value) } => {
+                state.insert(key.clone(), value.clone());
+            }
+            Step::Write { key, value: None } => {
+                state.remove(key);
+            }
+            Step::Get { .. } => {}
+        }
+    }
+    Ok(())
+}
