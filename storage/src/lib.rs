@@ -27,8 +27,9 @@ mod oracle;
 pub mod peer;
 pub mod range;
 mod slog_adapter;
-pub mod store;
 pub mod router;
+pub mod shell;
+pub mod store;
 pub mod wal;
 
 pub use cluster::{Cluster, Evaluated, FenceOp, NodeStatus, RangeStatus, Route, Stamp};
