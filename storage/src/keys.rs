@@ -15,9 +15,6 @@ use bytes::Bytes;
 /// Everything below is local to the node and belongs to no range.
 pub const LOCAL_END: &[u8] = &[0x01];
 
-/// Length of the timestamp at the end of every key of the data family.
-pub const TIMESTAMP_LEN: usize = 8;
-
 const LOCAL: u8 = 0x00;
 const SYSTEM: u8 = 0x01;
 
@@ -51,9 +48,4 @@ pub fn map_entries() -> Span {
 /// The part of a range's span that is replicated: all but the node's local keys.
 pub fn replicated(span: &Span) -> Span {
     Span { start: span.start.clone().max(Bytes::from_static(LOCAL_END)), end: span.end.clone() }
-}
-
-/// The user key of a key of the data family.
-pub fn user_key(data_key: &[u8]) -> &[u8] {
-    &data_key[..data_key.len().saturating_sub(TIMESTAMP_LEN)]
 }

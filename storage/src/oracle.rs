@@ -139,7 +139,7 @@ impl Oracle {
     pub fn lead(&mut self, state: &SystemState, reuse_timestamps: bool) {
         let last = match reuse_timestamps {
             // Planted bug: begins where the last leader may have been long ago.
-            true => Timestamp::from_millis(state.ceiling.millis().saturating_sub(AHEAD.as_millis() as u64)),
+            true => Timestamp::from_millis(state.ceiling.millis().saturating_sub(AHEAD.as_millis() as u64)).prev(),
             false => state.ceiling.prev(),
         };
         *self = Oracle { leading: true, last, ignore_wall: reuse_timestamps, ..Oracle::default() };

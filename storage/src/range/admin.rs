@@ -6,7 +6,6 @@ use bytes::Bytes;
 use crate::{
     engine::{ColumnFamily, Engine},
     error::Result,
-    keys,
     range::{Descriptor, FIRST_USER_RANGE, SYSTEM_END, SYSTEM_RANGE},
 };
 
@@ -44,9 +43,9 @@ pub fn size_bytes(engine: &dyn Engine, span: &Span) -> Result<u64> {
     Ok(data + engine.approximate_bytes(ColumnFamily::Intent, &span.start, &span.end)?)
 }
 
-/// A user key near the middle of the data, by bytes. Versions of one key are never separated, since the boundary is the
-/// key without its timestamp. `None` when no key lies strictly inside.
-pub fn middle_key(engine: &dyn Engine, span: &Span) -> Result<Option<Bytes>> {
+/// A key near the middle of the data, by bytes, that `boundary` (`Evaluate::split_key`) allows. `None` when none lies
+/// strictly inside.
+pub fn middle_key(engine: &dyn Engine, span: &Span, boundary: &dyn Fn(&[u8]) -> Bytes) -> Result<Option<Bytes>> {
     let (mut low, mut high) = match ends(engine, span)? {
         Some(ends) => ends,
         None => return Ok(None),
@@ -57,7 +56,7 @@ pub fn middle_key(engine: &dyn Engine, span: &Span) -> Result<Option<Bytes>> {
         let probe = between(&low, &high);
         let mut cursor = engine.cursor(ColumnFamily::Data, &span.start, &span.end)?;
         cursor.seek(&probe)?;
-        let Some(found) = cursor.key().map(|key| Bytes::copy_from_slice(keys::user_key(key))) else { break };
+        let Some(found) = cursor.key().map(boundary) else { break };
         let left = engine.approximate_bytes(ColumnFamily::Data, &span.start, &found)?;
         let distance = left.abs_diff(total / 2);
         if found > span.start && best.as_ref().is_none_or(|(best, _)| distance < *best) {

@@ -95,7 +95,15 @@ impl Replica {
     /// The record will be logged with `sequence`.
     pub fn open(origin: Origin, sequence: u64, options: &Options, now: Monotonic) -> Result<(Replica, Option<LogRecord>)> {
         let mut log = Log::load(&origin.log)?;
-        let record = origin.state.as_ref().and_then(|state| align(&mut log, origin.id, state));
+        let record = match &origin.state {
+            Some(state) => align(&mut log, origin.id, state),
+            None => {
+                // Nothing can be applied yet, so nothing is committed as far as `raft` is concerned. It will learn.
+                let hard_state = HardState { commit: log.truncated().0, ..log.hard_state() };
+                log.set_hard_state(hard_state);
+                None
+            }
+        };
         let mut replica = Replica {
             id: origin.id,
             node: options.node,
@@ -179,6 +187,10 @@ impl Replica {
         if self.restore.is_some() || !self.may_step(&message, cx) {
             return Ok(());
         }
+        if self.state.is_none() {
+            // A vote request may bring news of what is committed; not for whoever cannot apply it.
+            (message.commit, message.commit_term) = (0, 0);
+        }
         let raft = &mut self.raw.raft;
         match message.get_msg_type() {
             MessageType::MsgAppend => self.check_committed(&message)?,
@@ -235,7 +247,13 @@ impl Replica {
         response.set_msg_type(MessageType::MsgAppendResponse);
         (response.from, response.to, response.term) = (self.node.0, message.from, message.term);
         (response.index, response.reject) = (message.index.max(1), true);
-        self.send(response, cx);
+        self.send(response.clone(), cx);
+        if message.get_msg_type() == MessageType::MsgHeartbeat {
+            // Has the leader try again, should it have been busy with another snapshot.
+            response.set_msg_type(MessageType::MsgHeartbeatResponse);
+            (response.index, response.reject) = (0, false);
+            self.send(response, cx);
+        }
     }
 
     /// A follower that rejects what it had acknowledged has lost its disk (or the response is a late copy, then this costs
@@ -533,6 +551,11 @@ impl Replica {
 
     pub(super) fn leading_term(&self) -> Option<u64> {
         self.leading.as_ref().map(|leading| leading.term)
+    }
+
+    /// The greatest key up to `engine_key` at which the range may be cut.
+    pub fn split_key(&self, engine_key: &[u8]) -> Bytes {
+        self.evaluator.split_key(engine_key)
     }
 
     /// The part of the parent's evaluator, after a split.

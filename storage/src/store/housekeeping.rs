@@ -218,7 +218,7 @@ impl Store {
             if admin::size_bytes(&*self.engine, &span)? <= self.options.split_bytes {
                 continue;
             }
-            if let Some(key) = admin::middle_key(&*self.engine, &span)? {
+            if let Some(key) = admin::middle_key(&*self.engine, &span, &|key| replica.split_key(key))? {
                 self.ask_range_id(*range, key, Target::Nobody, self.clock.now + SPLIT_PATIENCE);
             }
         }
