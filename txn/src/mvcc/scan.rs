@@ -36,8 +36,8 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Scanned {
     pub page: Page,
-    /// The part of the span that was read; empty when an intent was in the way before the first row.
-    pub covered: Span,
+    /// The part of the span that was read; `None` when an intent was in the way before the first row.
+    pub covered: Option<Span>,
     /// Then: the intents in the way.
     pub blockers: Vec<Blocker>,
 }
@@ -51,16 +51,16 @@ pub fn scan(reader: &dyn Reader, request: &Request, sink: Option<&mut (dyn RowSi
         (false, true) => reverse(reader, request, &mut output)?,
     };
     let Some(stop) = stop else {
-        return Ok(Scanned { page: output.finish()?, covered: request.span.clone(), blockers: Vec::new() });
+        return Ok(Scanned { page: output.finish()?, covered: Some(request.span.clone()), blockers: Vec::new() });
     };
     let blocked = matches!(stop, Stop::Before(_));
     let (covered, rest) = stop.cut(&request.span, request.reverse);
     if blocked && output.page.scanned == 0 {
         let blockers = intents_in(reader, &rest, Some(request.txn), request.read_ts, BLOCKERS_MAX)?;
-        return Ok(Scanned { page: Page::default(), covered: Span::new(rest.start.clone(), rest.start), blockers });
+        return Ok(Scanned { page: Page::default(), covered: None, blockers });
     }
     output.page.resume = Some(rest).filter(|rest| !rest.is_empty());
-    Ok(Scanned { page: output.finish()?, covered, blockers: Vec::new() })
+    Ok(Scanned { page: output.finish()?, covered: Some(covered), blockers: Vec::new() })
 }
 
 /// Where a walk ended before its time.

@@ -190,8 +190,8 @@ impl Evaluator {
     /// a new leader's low-water mark is fetched after all that its predecessors knew was handed out. So what was dropped
     /// because nobody may look below the horizon (versions, markers) will never be missed.
     fn horizon(&self) -> Timestamp {
-        let retention = Timestamp::from_millis(self.options.retention.as_millis() as u64);
-        self.collected_below.max(Timestamp(self.newest_ts.0.saturating_sub(retention.0)))
+        let retention = (self.options.retention.as_millis() as u64).saturating_mul(1 << Timestamp::COUNTER_BITS);
+        self.collected_below.max(Timestamp(self.newest_ts.0.saturating_sub(retention)))
     }
 
     /// Learns an oracle timestamp from a request.
@@ -246,8 +246,10 @@ impl Evaluate for Evaluator {
     ) -> Result<Outcome> {
         self.now = self.now.max(context.now);
         let outcome = self.dispatch(token, decode(command)?, context, reader);
-        if !matches!(outcome, Ok(Outcome::Blocked)) {
-            self.waits.end(token);
+        match &outcome {
+            Ok(Outcome::Blocked) => {}
+            Ok(_) => drop(self.waits.end(token)),
+            Err(_) => self.cancel(token),
         }
         outcome
     }

@@ -71,11 +71,11 @@ impl Evaluator {
             Some(sink) => scan::scan(reader, &request, Some(&mut **sink))?,
             None => scan::scan(reader, &request, None)?,
         };
-        if !scanned.blockers.is_empty() {
+        let Some(covered) = scanned.covered else {
             return Ok(self.read_blocked(token, read.txn, scanned.blockers));
-        }
+        };
         if read.protect {
-            self.cache.record(&scanned.covered, read.read_ts, read.txn);
+            self.cache.record(&covered, read.read_ts, read.txn);
         }
         Ok(answer(&ReadReply::Rows(scanned.page)))
     }
