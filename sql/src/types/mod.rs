@@ -1,13 +1,34 @@
 //! Data types and values. A type is its PostgreSQL OID, so that hundreds more can be added as table rows: what is known of
-//! each (name, category, array type, input, output) is in `types::registry`.
+//! each (name, category, array type, length) is in `registry`; text formats in `text`, binary formats in `binary`.
+//!
+//! `Value` has PostgreSQL's order of one type's values as its `Ord` (NULL last, NaN greatest, numeric scale ignored; values
+//! of related types compare too), and `Hash` to match: rows can be keys of maps. SQL's three-valued comparison is
+//! [`Value::compare`].
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub mod array;
+pub mod binary;
+pub mod compare;
+pub mod convert;
+pub mod datetime;
+pub mod float;
+pub mod format;
+pub mod interval;
+pub mod name;
 pub mod numeric;
+pub mod numeric_math;
+pub mod registry;
+pub mod text;
+pub mod timezone;
 
+pub use binary::{decode_binary, encode_binary};
+pub use format::FormatOptions;
+pub use name::{format_type, parse_type_name};
 pub use numeric::Numeric;
+pub use text::{decode_text, encode_text, to_text};
 
 /// A PostgreSQL type OID. Type modifiers (length, precision) are kept beside it where they matter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
@@ -46,6 +67,13 @@ impl DataType {
     pub const VOID: DataType = DataType(2278);
     pub const UUID: DataType = DataType(2950);
 
+    /// Pseudo-types of function signatures.
+    pub const ANY: DataType = DataType(2276);
+    pub const ANYARRAY: DataType = DataType(2277);
+    pub const ANYELEMENT: DataType = DataType(2283);
+    pub const ANYCOMPATIBLE: DataType = DataType(5077);
+    pub const ANYCOMPATIBLEARRAY: DataType = DataType(5078);
+
     pub const BOOL_ARRAY: DataType = DataType(1000);
     pub const NAME_ARRAY: DataType = DataType(1003);
     pub const INT2_ARRAY: DataType = DataType(1005);
@@ -56,6 +84,29 @@ impl DataType {
     pub const FLOAT8_ARRAY: DataType = DataType(1022);
     pub const OID_ARRAY: DataType = DataType(1028);
     pub const INTERNAL_CHAR_ARRAY: DataType = DataType(1002);
+}
+
+impl DataType {
+    pub fn is_array(self) -> bool {
+        self.element().is_some()
+    }
+
+    /// The element type of an array type.
+    pub fn element(self) -> Option<DataType> {
+        registry::get(self).and_then(|info| info.element)
+    }
+
+    /// The array type over this type.
+    pub fn array(self) -> Option<DataType> {
+        registry::get(self).and_then(|info| info.array)
+    }
+}
+
+/// As `format_type` shows it: `integer`, `character varying`, `text[]`.
+impl std::fmt::Display for DataType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&format_type(*self, -1))
+    }
 }
 
 /// A row: one value a column.
