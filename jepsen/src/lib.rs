@@ -13,6 +13,6 @@
 
 pub mod check;
 pub mod history;
-// pub mod nemesis;
-// pub mod sim;
-// pub mod workload;
+pub mod nemesis;
+pub mod sim;
+pub mod workload;

@@ -104,7 +104,8 @@ impl Executor {
     pub fn fire_timers(&mut self) {
         let due: Vec<Waker> = {
             let mut shared = lock(&self.shared);
-            let later = shared.timers.split_off(&(shared.now.next(), 0));
+            let now = shared.now;
+            let later = shared.timers.split_off(&(now.next(), 0));
             std::mem::replace(&mut shared.timers, later).into_values().collect()
         };
         due.into_iter().for_each(Waker::wake);

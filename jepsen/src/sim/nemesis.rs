@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use base::{BoxFuture, Monotonic, NodeId, Rng, Runtime};
+use base::{Monotonic, NodeId, Rng, Runtime};
 
 use super::{
     cluster::{Cluster, GATEWAYS, NODES},
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     nemesis::{Fault, Schedule},
-    workload::{Workload, client},
+    workload::Workload,
 };
 
 /// The end of a fault.
@@ -167,19 +167,13 @@ impl Nemesis {
     /// Splits the workload's table somewhere, or moves a leader, by request of a gateway. Whether that succeeds does not
     /// matter: the cluster may be in pieces.
     fn move_ranges(&mut self, cluster: &mut Cluster, fault: Fault, node: NodeId) {
-        let Some((database, runtime)) = cluster.slots[0].lock().clone() else { return };
-        let draw = self.rng.next_u64();
         if fault == Fault::Split {
-            let text = self.workload.split(&mut self.rng);
-            let gateways = cluster.gateways();
-            cluster.world.executor.spawn(Box::pin(async move {
-                let work = move |mut session| -> BoxFuture<'static, _> {
-                    Box::pin(async move { client::query(&mut session, &text, vec![]).await })
-                };
-                gateways.run(&mut Rng::new(draw), work).await;
-            }));
+            let splitting = self.workload.split(cluster.gateways(), self.rng.split());
+            cluster.world.executor.spawn(splitting);
             return;
         }
+        let Some((database, runtime)) = cluster.slots[0].lock().clone() else { return };
+        let draw = self.rng.next_u64();
         let (kv, clock) = (database.txn_client().cluster.clone(), runtime.clone());
         runtime.spawn(Box::pin(async move {
             let deadline = clock.now() + Duration::from_secs(3);

@@ -1,8 +1,15 @@
 //! One simulated run: a cluster, a workload and a fault schedule, all from one seed.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
-use base::{Monotonic, NodeId, Rng, Runtime};
+use base::{BoxFuture, Monotonic, NodeId, Rng, Runtime};
 use parking_lot::Mutex;
 
 use super::{
@@ -12,7 +19,8 @@ use super::{
 use crate::{
     check::{Anomaly, Kind},
     nemesis::{Fault, Schedule},
-    workload::{self, Gateways, Workload, client},
+    history::Outcome,
+    workload::{self, Gateways, Workload},
 };
 
 /// Bugs planted on purpose, to prove that the simulator finds such bugs. Run-time switches that only tests turn on.
@@ -115,9 +123,9 @@ pub fn run(options: &RunOptions) -> Report {
                 Some(kinds) => Schedule::draw_from(&mut rng, options.length, kinds),
                 None => Schedule::draw(&mut rng, options.length),
             };
-            start_clients(&mut cluster, &workload, options, &mut rng);
+            let busy = start_clients(&mut cluster, &workload, options, &mut rng);
             Nemesis::new(&schedule, workload.clone(), rng.split()).unleash(&mut cluster, options.length);
-            failures.extend(finish(&mut cluster, &*workload));
+            failures.extend(finish(&mut cluster, &*workload, &busy));
         }
     }
     failures.extend(cluster.world.fatal.iter().cloned());
@@ -139,52 +147,51 @@ pub fn run(options: &RunOptions) -> Report {
 
 /// Makes the system catalog and the workload's tables, and splits them.
 fn set_up(cluster: &mut Cluster, workload: &dyn Workload) -> Result<(), String> {
-    let statements: Vec<String> = workload.setup().into_iter().chain(workload.splits()).collect();
     let gateways = cluster.gateways();
+    let own = workload.setup(gateways.clone());
     let outcome = cluster.drive(RECOVERY, async move {
-        let slot = gateways.slots[0].lock().clone();
-        let Some((database, _)) = slot else { return Err("no gateway".to_owned()) };
-        database.bootstrap().await.map_err(|error| format!("bootstrap: {error}"))?;
-        for text in statements {
-            let mut rng = Rng::new(0);
-            let attempt = gateways
-                .run(&mut rng, {
-                    let text = text.clone();
-                    move |mut session| {
-                        Box::pin(async move {
-                            client::query(&mut session, &text, vec![]).await.map(|_| ()).inspect_err(|error| {
-                                tracing::error!(%error, text, "set-up failed");
-                            })
-                        })
-                    }
-                })
-                .await;
-            if attempt.value.is_none() {
-                return Err(format!("set-up statement failed: {text}"));
-            }
-        }
-        Ok(())
+        let bootstrap = |database: Arc<sql::Database>| -> BoxFuture<'static, Result<(), sql::SqlError>> {
+            Box::pin(async move { database.bootstrap().await })
+        };
+        let made = gateways.run(&mut Rng::new(0), |_| Outcome::Aborted, bootstrap).await;
+        made.value.ok_or_else(|| "the catalog could not be made".to_owned())?;
+        own.await
     });
     outcome.unwrap_or_else(|| Err("the cluster did not come up".to_owned()))
 }
 
-fn start_clients(cluster: &mut Cluster, workload: &Arc<dyn Workload>, options: &RunOptions, rng: &mut Rng) {
+/// Starts the clients; the number of those that are still busy.
+fn start_clients(
+    cluster: &mut Cluster,
+    workload: &Arc<dyn Workload>,
+    options: &RunOptions,
+    rng: &mut Rng,
+) -> Arc<AtomicU32> {
+    let busy = Arc::new(AtomicU32::new(options.clients));
     let end = cluster.world.now() + options.length;
     for process in 0..options.clients {
         let (workload, gateways, mut rng) = (workload.clone(), cluster.gateways(), rng.split());
+        let busy = busy.clone();
         cluster.world.executor.spawn(Box::pin(async move {
             while gateways.clock.now() < end {
                 workload.operate(gateways.clone(), process, rng.split()).await;
                 let think = Duration::from_millis(rng.below(20));
                 gateways.clock.sleep(think).await;
             }
+            busy.fetch_sub(1, Ordering::Relaxed);
         }));
     }
+    busy
 }
 
 /// Heals everything, reads everything, compares the replicas.
-fn finish(cluster: &mut Cluster, workload: &dyn Workload) -> Vec<String> {
+fn finish(cluster: &mut Cluster, workload: &dyn Workload, busy: &AtomicU32) -> Vec<String> {
     cluster.heal();
+    let limit = cluster.world.now() + RECOVERY;
+    cluster.world.run_until(limit, || busy.load(Ordering::Relaxed) == 0);
+    if busy.load(Ordering::Relaxed) > 0 {
+        return vec!["clients hang though everything has healed".to_owned()];
+    }
     let reading = workload.finish(cluster.gateways());
     let mut failures = match cluster.drive(RECOVERY * 2, reading) {
         None => vec!["the final read was never answered".to_owned()],

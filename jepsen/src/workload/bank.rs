@@ -6,7 +6,7 @@ use base::{BoxFuture, Rng};
 use parking_lot::Mutex;
 use sql::{Session, SqlError, Value};
 
-use super::{Gateways, Workload, client};
+use super::{Gateways, Workload, client, statement};
 use crate::{
     check::{
         Anomaly,
@@ -24,20 +24,19 @@ pub struct Bank {
 }
 
 impl Workload for Bank {
-    fn setup(&self) -> Vec<String> {
+    fn setup(&self, gateways: Gateways) -> BoxFuture<'static, Result<(), String>> {
+        let mut statements = vec!["CREATE TABLE accounts (id int8 PRIMARY KEY, balance int8 NOT NULL CHECK (balance >= 0))".to_owned()];
         let rows: Vec<String> = (0..ACCOUNTS).map(|id| format!("({id}, {INITIAL})")).collect();
-        vec![
-            "CREATE TABLE accounts (id int8 PRIMARY KEY, balance int8 NOT NULL CHECK (balance >= 0))".into(),
-            format!("INSERT INTO accounts VALUES {}", rows.join(", ")),
-        ]
+        statements.push(format!("INSERT INTO accounts VALUES {}", rows.join(", ")));
+        statements.push("ALTER TABLE accounts SPLIT AT VALUES (2), (4)".to_owned());
+        Box::pin(statement::setup(gateways, statements))
     }
 
-    fn splits(&self) -> Vec<String> {
-        vec!["ALTER TABLE accounts SPLIT AT VALUES (2), (4)".into()]
-    }
-
-    fn split(&self, rng: &mut Rng) -> String {
-        format!("ALTER TABLE accounts SPLIT AT VALUES ({})", rng.below(ACCOUNTS as u64))
+    fn split(&self, gateways: Gateways, mut rng: Rng) -> BoxFuture<'static, ()> {
+        let text = format!("ALTER TABLE accounts SPLIT AT VALUES ({})", rng.below(ACCOUNTS as u64));
+        Box::pin(async move {
+            statement::run_alone(&gateways, &mut rng, text).await;
+        })
     }
 
     fn operate(&self, gateways: Gateways, process: u32, mut rng: Rng) -> BoxFuture<'static, ()> {
@@ -46,7 +45,7 @@ impl Workload for Bank {
             let step = draw(&mut rng);
             let index = history.lock().begin(process, gateways.now(), step.clone());
             let work = step.clone();
-            let attempt = gateways.run(&mut rng, move |session| Box::pin(transact(session, work))).await;
+            let attempt = statement::in_session(&gateways, &mut rng, move |session| Box::pin(transact(session, work))).await;
             history.lock().end(index, gateways.now(), attempt.outcome, attempt.value.unwrap_or(step));
         })
     }
@@ -54,8 +53,7 @@ impl Workload for Bank {
     fn finish(&self, gateways: Gateways) -> BoxFuture<'static, Result<Vec<Anomaly>, String>> {
         let history = self.history.clone();
         Box::pin(async move {
-            let mut rng = Rng::new(0);
-            let rows = client::read_until_answered(&gateways, &mut rng, "SELECT id, balance FROM accounts").await?;
+            let rows = statement::read_until_answered(&gateways, "SELECT id, balance FROM accounts").await?;
             let now = gateways.now();
             let mut history = history.lock();
             let index = history.begin(u32::MAX, now, Step::ReadAll { balances: None });
@@ -82,16 +80,16 @@ fn draw(rng: &mut Rng) -> Step {
 async fn transact(mut session: Session, step: Step) -> Result<Step, SqlError> {
     match step {
         Step::ReadAll { .. } => {
-            let (rows, _) = client::query(&mut session, "SELECT id, balance FROM accounts", vec![]).await?;
+            let (rows, _) = statement::query(&mut session, "SELECT id, balance FROM accounts").await?;
             Ok(Step::ReadAll { balances: Some(balances(&rows)) })
         }
         Step::Transfer { from, to, amount } => {
-            client::query(&mut session, "BEGIN", vec![]).await?;
+            statement::query(&mut session, "BEGIN").await?;
             for (account, change) in [(from, -amount), (to, amount)] {
                 let text = format!("UPDATE accounts SET balance = balance + ({change}) WHERE id = {account}");
-                client::query(&mut session, &text, vec![]).await?;
+                statement::query(&mut session, &text).await?;
             }
-            client::query(&mut session, "COMMIT", vec![]).await?;
+            statement::query(&mut session, "COMMIT").await?;
             Ok(step)
         }
     }

@@ -1,16 +1,16 @@
 //! A client's view of the gateways: run one transaction, learn whether it committed, aborted, or nobody knows.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use base::{BoxFuture, Rng, Runtime};
 use futures::channel::oneshot;
 use parking_lot::Mutex;
-use sql::{
-    Database, Row, Session, SqlError, SqlState, Value,
-    session::{Ending, Startup, Step},
-};
+use sql::Database;
 
-use crate::{history::Outcome, sim::executor::SimRuntime};
+use crate::{
+    history::{History, Outcome},
+    sim::executor::SimRuntime,
+};
 
 /// A gateway process: gone when `None`.
 pub type Slot = Arc<Mutex<Option<(Arc<Database>, Arc<SimRuntime>)>>>;
@@ -28,31 +28,32 @@ pub struct Attempt<T> {
     pub value: Option<T>,
 }
 
+impl<T> Attempt<T> {
+    const REFUSED: Attempt<T> = Attempt { outcome: Outcome::Aborted, value: None };
+}
+
 impl Gateways {
     pub fn now(&self) -> u64 {
         self.clock.now().0
     }
 
-    /// Runs `work` in a session on one of the gateways. The work happens in the gateway's own task: when the gateway dies,
-    /// the client sees a lost connection and does not know what became of it.
-    pub async fn run<T, W>(&self, rng: &mut Rng, work: W) -> Attempt<T>
+    /// Runs `work` on one of the gateways, in that gateway's own task: when the gateway dies, the client sees a lost
+    /// connection and does not know what became of its transaction. `judge` tells what an error means.
+    pub async fn run<T, E, W>(&self, rng: &mut Rng, judge: fn(&E) -> Outcome, work: W) -> Attempt<T>
     where
         T: Send + 'static,
-        W: FnOnce(Session) -> BoxFuture<'static, Result<T, SqlError>> + Send + 'static,
+        E: Send + 'static,
+        W: FnOnce(Arc<Database>) -> BoxFuture<'static, Result<T, E>> + Send + 'static,
     {
         let slot = &self.slots[rng.below(self.slots.len() as u64) as usize];
-        let Some((database, runtime)) = slot.lock().clone() else {
-            self.clock.sleep(std::time::Duration::from_millis(50)).await;
-            return Attempt { outcome: Outcome::Aborted, value: None };
+        let up = slot.lock().clone();
+        let Some((database, runtime)) = up else {
+            self.clock.sleep(Duration::from_millis(50)).await;
+            return Attempt::REFUSED;
         };
         let (sender, receiver) = oneshot::channel();
         runtime.spawn(Box::pin(async move {
-            let startup = Startup { user: "jepsen".into(), database: "locus".into(), ..Startup::default() };
-            let result = match Session::new(database, startup) {
-                Ok(session) => work(session).await,
-                Err(error) => Err(error),
-            };
-            let _ = sender.send(result);
+            let _ = sender.send(work(database).await);
         }));
         match receiver.await {
             Ok(Ok(value)) => Attempt { outcome: Outcome::Committed, value: Some(value) },
@@ -62,55 +63,8 @@ impl Gateways {
     }
 }
 
-/// An error that says "nothing happened", or one that does not.
-fn judge(error: &SqlError) -> Outcome {
-    if error.state() == SqlState::STATEMENT_COMPLETION_UNKNOWN { Outcome::Unknown } else { Outcome::Aborted }
-}
-
-/// Runs one statement to its end; rows and command tag.
-pub async fn query(session: &mut Session, text: &str, values: Vec<Value>) -> Result<(Vec<Row>, String), SqlError> {
-    let mut result = (Vec::new(), String::new());
-    for statement in session.parse(text)? {
-        let prepared = session.prepare(&statement, &[]).await?;
-        let mut portal = session.bind(&prepared, values.clone())?;
-        loop {
-            match session.execute(&mut portal, 0, Ending::Commit).await? {
-                Step::Rows(rows) => result.0.extend(rows),
-                Step::Complete(rows, tag) => {
-                    result.0.extend(rows);
-                    result.1 = tag;
-                    break;
-                }
-                other => return Err(SqlError::internal(format!("unexpected step {other:?}"))),
-            }
-        }
-    }
-    Ok(result)
-}
-
-/// Reads at the end of a run, when everything has healed: tries again until there is an answer, within reason.
-pub async fn read_until_answered(gateways: &Gateways, rng: &mut Rng, text: &'static str) -> Result<Vec<Row>, String> {
-    for _ in 0..100 {
-        let attempt = gateways
-            .run(rng, move |mut session| {
-                Box::pin(async move { query(&mut session, text, vec![]).await.map_err(|error| log_error(text, error)) })
-            })
-            .await;
-        if let Some((rows, _)) = attempt.value {
-            return Ok(rows);
-        }
-        gateways.clock.sleep(std::time::Duration::from_millis(200)).await;
-    }
-    Err(format!("the cluster did not recover: `{text}` was never answered"))
-}
-
-fn log_error(text: &str, error: SqlError) -> SqlError {
-    tracing::debug!(%error, text, "final read failed");
-    error
-}
-
 /// Committed, aborted, unknown.
-pub fn counts<T>(history: &crate::history::History<T>) -> (u64, u64, u64) {
+pub fn counts<T>(history: &History<T>) -> (u64, u64, u64) {
     let count = |outcome| history.operations.iter().filter(|operation| operation.outcome == outcome).count() as u64;
     (count(Outcome::Committed), count(Outcome::Aborted), count(Outcome::Unknown))
 }

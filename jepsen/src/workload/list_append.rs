@@ -6,13 +6,13 @@ use base::{BoxFuture, Rng};
 use parking_lot::Mutex;
 use sql::{Session, SqlError, Value};
 
-use super::{Gateways, Workload, client};
+use super::{Gateways, Workload, client, statement};
 use crate::{
     check::{self, Anomaly},
     history::{History, Step},
 };
 
-const KEYS: u64 = 6;
+pub const KEYS: u64 = 6;
 
 #[derive(Default)]
 pub struct ListAppend {
@@ -20,22 +20,25 @@ pub struct ListAppend {
 }
 
 #[derive(Default)]
-struct State {
-    history: History<Vec<Step>>,
+pub struct State {
+    pub history: History<Vec<Step>>,
     next_value: u64,
 }
 
 impl Workload for ListAppend {
-    fn setup(&self) -> Vec<String> {
-        vec!["CREATE TABLE lists (key int8 PRIMARY KEY, list text NOT NULL)".into()]
+    fn setup(&self, gateways: Gateways) -> BoxFuture<'static, Result<(), String>> {
+        let statements = [
+            "CREATE TABLE lists (key int8 PRIMARY KEY, list text NOT NULL)",
+            "ALTER TABLE lists SPLIT AT VALUES (2), (4)",
+        ];
+        Box::pin(statement::setup(gateways, statements.map(str::to_owned).to_vec()))
     }
 
-    fn splits(&self) -> Vec<String> {
-        vec!["ALTER TABLE lists SPLIT AT VALUES (2), (4)".into()]
-    }
-
-    fn split(&self, rng: &mut Rng) -> String {
-        format!("ALTER TABLE lists SPLIT AT VALUES ({})", rng.below(KEYS))
+    fn split(&self, gateways: Gateways, mut rng: Rng) -> BoxFuture<'static, ()> {
+        let text = format!("ALTER TABLE lists SPLIT AT VALUES ({})", rng.below(KEYS));
+        Box::pin(async move {
+            statement::run_alone(&gateways, &mut rng, text).await;
+        })
     }
 
     fn operate(&self, gateways: Gateways, process: u32, mut rng: Rng) -> BoxFuture<'static, ()> {
@@ -44,7 +47,7 @@ impl Workload for ListAppend {
             let steps = draw(&mut state.lock(), &mut rng);
             let index = state.lock().history.begin(process, gateways.now(), steps.clone());
             let work = steps.clone();
-            let attempt = gateways.run(&mut rng, move |session| Box::pin(transact(session, work))).await;
+            let attempt = statement::in_session(&gateways, &mut rng, move |session| Box::pin(transact(session, work))).await;
             let answered = attempt.value.unwrap_or(steps);
             state.lock().history.end(index, gateways.now(), attempt.outcome, answered);
         })
@@ -53,8 +56,7 @@ impl Workload for ListAppend {
     fn finish(&self, gateways: Gateways) -> BoxFuture<'static, Result<Vec<Anomaly>, String>> {
         let state = self.state.clone();
         Box::pin(async move {
-            let mut rng = Rng::new(0);
-            let rows = client::read_until_answered(&gateways, &mut rng, "SELECT key, list FROM lists").await?;
+            let rows = statement::read_until_answered(&gateways, "SELECT key, list FROM lists").await?;
             let mut lists: BTreeMap<u64, Vec<u64>> = (0..KEYS).map(|key| (key, Vec::new())).collect();
             for row in rows {
                 if let [Value::Int8(key), Value::Text(list)] = &row[..] {
@@ -78,7 +80,7 @@ impl ListAppend {
 }
 
 /// One to four steps; values are unique in the history.
-fn draw(state: &mut State, rng: &mut Rng) -> Vec<Step> {
+pub fn draw(state: &mut State, rng: &mut Rng) -> Vec<Step> {
     (0..rng.between(1, 4))
         .map(|_| {
             let key = rng.below(KEYS);
@@ -96,14 +98,14 @@ fn draw(state: &mut State, rng: &mut Rng) -> Vec<Step> {
 async fn transact(mut session: Session, steps: Vec<Step>) -> Result<Vec<Step>, SqlError> {
     let explicit = steps.len() > 1;
     if explicit {
-        client::query(&mut session, "BEGIN", vec![]).await?;
+        statement::query(&mut session, "BEGIN").await?;
     }
     let mut answered = Vec::new();
     for step in steps {
         answered.push(run(&mut session, step).await?);
     }
     if explicit {
-        client::query(&mut session, "COMMIT", vec![]).await?;
+        statement::query(&mut session, "COMMIT").await?;
     }
     Ok(answered)
 }
@@ -115,11 +117,11 @@ async fn run(session: &mut Session, step: Step) -> Result<Step, SqlError> {
                 "INSERT INTO lists VALUES ({key}, '{value}') \
                  ON CONFLICT (key) DO UPDATE SET list = lists.list || ',{value}'"
             );
-            client::query(session, &text, vec![]).await?;
+            statement::query(session, &text).await?;
             Ok(Step::Append { key, value })
         }
         Step::Read { key, .. } => {
-            let (rows, _) = client::query(session, &format!("SELECT list FROM lists WHERE key = {key}"), vec![]).await?;
+            let (rows, _) = statement::query(session, &format!("SELECT list FROM lists WHERE key = {key}")).await?;
             let seen = match rows.first().and_then(|row| row.first()) {
                 Some(Value::Text(list)) => parse(list),
                 _ => Vec::new(),
@@ -129,6 +131,6 @@ async fn run(session: &mut Session, step: Step) -> Result<Step, SqlError> {
     }
 }
 
-fn parse(list: &str) -> Vec<u64> {
+pub fn parse(list: &str) -> Vec<u64> {
     list.split(',').filter_map(|value| value.parse().ok()).collect()
 }

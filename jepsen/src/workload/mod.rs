@@ -1,9 +1,11 @@
-//! Workloads: what clients do, as SQL. Each is driven by one seed and records a history.
+//! Workloads: what clients do. Each is driven by one seed and records a history.
 
 pub mod bank;
+pub mod client;
+pub mod kv_append;
 pub mod list_append;
 pub mod register;
-pub mod client;
+pub mod statement;
 
 use std::sync::Arc;
 
@@ -12,16 +14,13 @@ use base::{BoxFuture, Rng};
 use crate::check::Anomaly;
 pub use client::{Attempt, Gateways};
 
-/// A workload over SQL. Shared by all of its clients.
+/// A workload, shared by all of its clients.
 pub trait Workload: Send + Sync {
-    /// Statements that make the tables, run once before the faults begin.
-    fn setup(&self) -> Vec<String>;
+    /// Makes the tables and splits them, before the faults begin.
+    fn setup(&self, gateways: Gateways) -> BoxFuture<'static, Result<(), String>>;
 
-    /// `ALTER TABLE … SPLIT AT` statements, so that transactions touch many ranges.
-    fn splits(&self) -> Vec<String>;
-
-    /// One more such statement, for splits in the middle of a run.
-    fn split(&self, rng: &mut Rng) -> String;
+    /// Splits somewhere in the middle of a run; may fail, as everything may then.
+    fn split(&self, gateways: Gateways, rng: Rng) -> BoxFuture<'static, ()>;
 
     /// One operation of one client: recorded in the history whatever happens.
     fn operate(&self, gateways: Gateways, process: u32, rng: Rng) -> BoxFuture<'static, ()>;
@@ -37,11 +36,12 @@ pub trait Workload: Send + Sync {
 /// The workloads by name.
 pub fn by_name(name: &str) -> Option<Arc<dyn Workload>> {
     match name {
-        "list-append" => Some(Arc::new(list_append::ListAppend::default())),
         "bank" => Some(Arc::new(bank::Bank::default())),
+        "kv-append" => Some(Arc::new(kv_append::KvAppend::default())),
+        "list-append" => Some(Arc::new(list_append::ListAppend::default())),
         "register" => Some(Arc::new(register::Register::default())),
         _ => None,
     }
 }
 
-pub const NAMES: [&str; 3] = ["bank", "list-append", "register"];
+pub const NAMES: [&str; 4] = ["bank", "kv-append", "list-append", "register"];

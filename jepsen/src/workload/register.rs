@@ -6,7 +6,7 @@ use base::{BoxFuture, Rng};
 use parking_lot::Mutex;
 use sql::{Session, SqlError, Value};
 
-use super::{Gateways, Workload, client};
+use super::{Gateways, Workload, client, statement};
 use crate::{
     check::{
         Anomaly,
@@ -23,16 +23,19 @@ pub struct Register {
 }
 
 impl Workload for Register {
-    fn setup(&self) -> Vec<String> {
-        vec!["CREATE TABLE registers (key int8 PRIMARY KEY, value int8 NOT NULL)".into()]
+    fn setup(&self, gateways: Gateways) -> BoxFuture<'static, Result<(), String>> {
+        let statements = [
+            "CREATE TABLE registers (key int8 PRIMARY KEY, value int8 NOT NULL)",
+            "ALTER TABLE registers SPLIT AT VALUES (1), (3)",
+        ];
+        Box::pin(statement::setup(gateways, statements.map(str::to_owned).to_vec()))
     }
 
-    fn splits(&self) -> Vec<String> {
-        vec!["ALTER TABLE registers SPLIT AT VALUES (1), (3)".into()]
-    }
-
-    fn split(&self, rng: &mut Rng) -> String {
-        format!("ALTER TABLE registers SPLIT AT VALUES ({})", rng.below(KEYS))
+    fn split(&self, gateways: Gateways, mut rng: Rng) -> BoxFuture<'static, ()> {
+        let text = format!("ALTER TABLE registers SPLIT AT VALUES ({})", rng.below(KEYS));
+        Box::pin(async move {
+            statement::run_alone(&gateways, &mut rng, text).await;
+        })
     }
 
     fn operate(&self, gateways: Gateways, process: u32, mut rng: Rng) -> BoxFuture<'static, ()> {
@@ -41,7 +44,7 @@ impl Workload for Register {
             let step = draw(&mut rng);
             let index = history.lock().begin(process, gateways.now(), step.clone());
             let work = step.clone();
-            let attempt = gateways.run(&mut rng, move |session| Box::pin(transact(session, work))).await;
+            let attempt = statement::in_session(&gateways, &mut rng, move |session| Box::pin(transact(session, work))).await;
             history.lock().end(index, gateways.now(), attempt.outcome, attempt.value.unwrap_or(step));
         })
     }
@@ -49,9 +52,8 @@ impl Workload for Register {
     fn finish(&self, gateways: Gateways) -> BoxFuture<'static, Result<Vec<Anomaly>, String>> {
         let history = self.history.clone();
         Box::pin(async move {
-            let mut rng = Rng::new(0);
             let begin = gateways.now();
-            let rows = client::read_until_answered(&gateways, &mut rng, "SELECT key, value FROM registers").await?;
+            let rows = statement::read_until_answered(&gateways, "SELECT key, value FROM registers").await?;
             let mut history = history.lock();
             for key in 0..KEYS {
                 let seen = rows.iter().find_map(|row| match &row[..] {
@@ -86,7 +88,7 @@ async fn transact(mut session: Session, step: Step) -> Result<Step, SqlError> {
     let action = match step.action {
         Action::Read { .. } => {
             let text = format!("SELECT value FROM registers WHERE key = {key}");
-            let (rows, _) = client::query(&mut session, &text, vec![]).await?;
+            let (rows, _) = statement::query(&mut session, &text).await?;
             let seen = match rows.first().and_then(|row| row.first()) {
                 Some(Value::Int8(value)) => Some(*value),
                 _ => None,
@@ -97,12 +99,12 @@ async fn transact(mut session: Session, step: Step) -> Result<Step, SqlError> {
             let text = format!(
                 "INSERT INTO registers VALUES ({key}, {value}) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
             );
-            client::query(&mut session, &text, vec![]).await?;
+            statement::query(&mut session, &text).await?;
             Action::Write { value }
         }
         Action::CompareAndSet { expected, new, .. } => {
             let text = format!("UPDATE registers SET value = {new} WHERE key = {key} AND value = {expected}");
-            let (_, tag) = client::query(&mut session, &text, vec![]).await?;
+            let (_, tag) = statement::query(&mut session, &text).await?;
             Action::CompareAndSet { expected, new, applied: tag == "UPDATE 1" }
         }
     };
