@@ -64,16 +64,22 @@ impl Answer {
     }
 }
 
-/// A piece of a snapshot. Pieces of one snapshot are numbered from 0 and taken in order.
+/// What a snapshot is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SnapshotChunk {
-    pub id: u64,
+pub struct SnapshotHeader {
     pub descriptor: Descriptor,
     /// The term of the sending leader.
     pub leader_term: u64,
-    /// What the snapshot covers: all entries up to this one.
+    /// What the snapshot covers: all entries up to this one, which is of `term`.
     pub index: u64,
     pub term: u64,
+}
+
+/// A piece of a snapshot. Pieces of one snapshot are numbered from 0 and put together in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotChunk {
+    pub id: u64,
+    pub header: SnapshotHeader,
     pub number: u64,
     pub items: Vec<(ColumnFamily, Bytes, Bytes)>,
     pub last: bool,

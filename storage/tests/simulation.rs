@@ -162,7 +162,7 @@ impl Run {
         }
         self.next_fault = self.world.now + self.rng.between(100, 1500) * MILLI;
         let node = self.rng.between(1, 3);
-        match self.rng.below(16) {
+        match self.rng.below(17) {
             0..=2 => self.world.crash(node),
             3..=6 => (1..=3).for_each(|node| self.world.start(node)),
             7 => self.world.isolate(node),
@@ -187,9 +187,26 @@ impl Run {
                 let body = RequestBody::Split { range: descriptor.id, key: at };
                 self.world.request(leader, ClientId(0), 0, 3000, body);
             }
+            15 => self.wipe(node),
             _ => {
                 (1..=3).for_each(|node| self.world.crash(node));
                 (1..=3).for_each(|node| self.world.start(node));
+            }
+        }
+    }
+
+    /// A lost disk takes promises with it. Raft survives that only while everybody else has everything.
+    fn wipe(&mut self, node: u64) {
+        self.world.heal();
+        self.world.weather = Weather { delay_ms: (1, 3), sync_ms: (1, 3), ..Weather::default() };
+        (1..=3).for_each(|node| self.world.start(node));
+        if self.world.run_until(Duration::from_secs(5), settled) {
+            self.world.wipe(node);
+            self.world.start(node);
+            // Until it is up to date again, nothing else may go wrong.
+            if !self.world.run_until(Duration::from_secs(60), settled) {
+                self.problems.push(format!("n{node} does not come back after it lost its disk"));
+                self.explain();
             }
         }
     }
@@ -310,13 +327,18 @@ impl Run {
             self.world.run(Duration::from_millis(10));
         }
         if !self.world.run_until(Duration::from_secs(20), settled) {
-            for store in (1..=3).filter_map(|node| self.world.store(node)) {
-                self.problems.push(format!("does not settle: {:?}, {:?}", store.status(), store.counters()));
-            }
+            self.explain();
             return;
         }
         self.problems.extend(self.world.fatal.iter().map(|reason| format!("a node stopped: {reason}")));
         self.check();
+    }
+
+    /// The state of the stores, for whoever looks into a failure.
+    fn explain(&mut self) {
+        for store in (1..=3).filter_map(|node| self.world.store(node)) {
+            self.problems.push(format!("does not settle: {:?}, {:?}", store.status(), store.counters()));
+        }
     }
 
     fn check(&mut self) {

@@ -195,7 +195,11 @@ impl Replica {
         match message.get_msg_type() {
             MessageType::MsgAppend => self.check_committed(&message)?,
             // A leader that remembers more of us than we do (a lost disk) must not make us commit what we do not have.
-            MessageType::MsgHeartbeat => message.commit = message.commit.min(raft.raft_log.last_index()),
+            MessageType::MsgHeartbeat if message.commit > raft.raft_log.last_index() => {
+                let last = raft.raft_log.last_index();
+                self.reject(&message, message.commit, last, cx);
+                message.commit = last;
+            }
             MessageType::MsgAppendResponse | MessageType::MsgHeartbeatResponse => {
                 if let (Some(leading), Some(echo)) = (&mut self.leading, envelope.echo)
                     && message.term == leading.term
@@ -243,17 +247,23 @@ impl Replica {
         if message.term < self.raw.raft.term {
             return;
         }
+        self.reject(message, message.index.max(1), 0, cx);
+        if message.get_msg_type() == MessageType::MsgHeartbeat {
+            // Has the leader try again, should it have been busy with another snapshot.
+            let mut response = Message::default();
+            response.set_msg_type(MessageType::MsgHeartbeatResponse);
+            (response.from, response.to, response.term) = (self.node.0, message.from, message.term);
+            self.send(response, cx);
+        }
+    }
+
+    /// Rejects an entry at `index`: the log here ends at `last`.
+    fn reject(&mut self, message: &Message, index: u64, last: u64, cx: &mut Context<'_>) {
         let mut response = Message::default();
         response.set_msg_type(MessageType::MsgAppendResponse);
         (response.from, response.to, response.term) = (self.node.0, message.from, message.term);
-        (response.index, response.reject) = (message.index.max(1), true);
-        self.send(response.clone(), cx);
-        if message.get_msg_type() == MessageType::MsgHeartbeat {
-            // Has the leader try again, should it have been busy with another snapshot.
-            response.set_msg_type(MessageType::MsgHeartbeatResponse);
-            (response.index, response.reject) = (0, false);
-            self.send(response, cx);
-        }
+        (response.index, response.reject, response.reject_hint) = (index, true, last);
+        self.send(response, cx);
     }
 
     /// A follower that rejects what it had acknowledged has lost its disk (or the response is a late copy, then this costs
@@ -603,6 +613,8 @@ fn raw_node(options: &Options, log: Log, state: Option<&ReplicaState>) -> Result
         check_quorum: !options.faults.serve_after_lease,
         pre_vote: true,
         batch_append: true,
+        // Followers learn what is committed with the next append or heartbeat; nobody waits for them to apply.
+        skip_bcast_commit: true,
         max_uncommitted_size: UNCOMMITTED_BYTES_MAX,
         max_committed_size_per_ready: APPLY_BYTES_MAX,
         ..raft::Config::default()

@@ -7,7 +7,7 @@
 //! A crash in between leaves either the old state, or an engine that is ahead of its log, which `replica::align` repairs
 //! at the next start. Never the reverse: a log that begins after data that is not there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use base::{Monotonic, NodeId, RangeId};
 use bytes::Bytes;
@@ -18,23 +18,20 @@ use crate::{
     error::Result,
     keys,
     oracle::SystemState,
-    peer::SnapshotChunk,
-    range::{Descriptor, apply::ReplicaState, replica::Replica},
+    peer::{SnapshotChunk, SnapshotHeader},
+    range::{apply::ReplicaState, replica::Replica},
     store::output::Context,
 };
 
 /// Chunks sent and not acknowledged.
-const WINDOW: usize = 4;
+pub const WINDOW: usize = 4;
 
 /// A snapshot on its way to another node.
 pub struct Outgoing {
     pub id: u64,
     pub to: NodeId,
-    pub index: u64,
     pub progress_at: Monotonic,
-    descriptor: Descriptor,
-    leader_term: u64,
-    term: u64,
+    header: SnapshotHeader,
     reader: Box<dyn Reader>,
     /// Where to read on; `None` when all has been read.
     position: Option<(usize, Bytes)>,
@@ -44,11 +41,15 @@ pub struct Outgoing {
 
 impl Outgoing {
     pub fn range(&self) -> RangeId {
-        self.descriptor.id
+        self.header.descriptor.id
+    }
+
+    pub fn index(&self) -> u64 {
+        self.header.index
     }
 
     pub fn leader_term(&self) -> u64 {
-        self.leader_term
+        self.header.leader_term
     }
 
     /// Reads chunks while there is room in the window; those to send.
@@ -77,7 +78,7 @@ impl Outgoing {
     }
 
     fn read(&mut self, chunk_bytes: usize) -> Result<SnapshotChunk> {
-        let span = keys::replicated(&self.descriptor.span);
+        let span = keys::replicated(&self.header.descriptor.span);
         let mut items = Vec::new();
         let mut bytes = 0;
         while let Some((family, start)) = self.position.take() {
@@ -104,10 +105,7 @@ impl Outgoing {
         self.next_number += 1;
         Ok(SnapshotChunk {
             id: self.id,
-            descriptor: self.descriptor.clone(),
-            leader_term: self.leader_term,
-            index: self.index,
-            term: self.term,
+            header: self.header.clone(),
             number,
             items,
             last: self.position.is_none(),
@@ -121,32 +119,39 @@ pub struct Staging {
     pub from: NodeId,
     pub heard_at: Monotonic,
     next: u64,
+    /// Chunks that have overtaken the next one.
+    early: BTreeMap<u64, SnapshotChunk>,
     batch: WriteBatch,
     bad: bool,
 }
 
 impl Staging {
     pub fn new(id: u64, from: NodeId, now: Monotonic) -> Staging {
-        Staging { id, from, heard_at: now, next: 0, batch: WriteBatch::default(), bad: false }
+        Staging { id, from, heard_at: now, next: 0, early: BTreeMap::new(), batch: WriteBatch::default(), bad: false }
     }
 
     pub fn next(&self) -> u64 {
         self.next
     }
 
-    /// Takes a chunk if it is the next one. True when the snapshot is complete.
-    pub fn take(&mut self, chunk: &mut SnapshotChunk, now: Monotonic) -> bool {
-        if chunk.number != self.next {
-            return false;
+    /// Takes a chunk. True when the snapshot is complete.
+    pub fn take(&mut self, chunk: SnapshotChunk, now: Monotonic) -> bool {
+        if chunk.number >= self.next && chunk.number < self.next + WINDOW as u64 {
+            self.heard_at = now;
+            self.early.insert(chunk.number, chunk);
         }
-        self.heard_at = now;
-        self.next += 1;
-        let span = keys::replicated(&chunk.descriptor.span);
-        for (cf, key, value) in std::mem::take(&mut chunk.items) {
-            self.bad |= !span.contains(&key);
-            self.batch.put(cf, key, value);
+        while let Some(chunk) = self.early.remove(&self.next) {
+            self.next += 1;
+            let span = keys::replicated(&chunk.header.descriptor.span);
+            for (cf, key, value) in chunk.items {
+                self.bad |= !span.contains(&key);
+                self.batch.put(cf, key, value);
+            }
+            if chunk.last {
+                return !self.bad;
+            }
         }
-        chunk.last && !self.bad
+        false
     }
 
     pub fn into_batch(self) -> WriteBatch {
@@ -170,11 +175,13 @@ impl Replica {
         Some(Outgoing {
             id,
             to,
-            index: state.applied_index,
             progress_at: cx.now,
-            descriptor: state.descriptor.clone(),
-            leader_term: self.term(),
-            term: state.applied_term,
+            header: SnapshotHeader {
+                descriptor: state.descriptor.clone(),
+                leader_term: self.term(),
+                index: state.applied_index,
+                term: state.applied_term,
+            },
             reader: cx.engine.snapshot(),
             position: Some((0, keys::replicated(&state.descriptor.span).start)),
             next_number: 0,
@@ -191,28 +198,28 @@ impl Replica {
     pub fn begin_restore(
         &mut self,
         from: NodeId,
-        chunk: &SnapshotChunk,
+        header: SnapshotHeader,
         items: WriteBatch,
         cx: &mut Context<'_>,
     ) -> Result<()> {
         let mut batch = WriteBatch::default();
         let old = self.descriptor().map(|descriptor| descriptor.span.clone());
-        for span in old.iter().chain([&chunk.descriptor.span]).map(keys::replicated) {
+        for span in old.iter().chain([&header.descriptor.span]).map(keys::replicated) {
             for cf in ColumnFamily::ALL {
                 batch.delete_range(cf, span.start.clone(), span.end.clone());
             }
         }
         batch.ops.extend(items.ops);
         let state = ReplicaState {
-            descriptor: chunk.descriptor.clone(),
-            applied_index: chunk.index,
-            applied_term: chunk.term,
+            descriptor: header.descriptor,
+            applied_index: header.index,
+            applied_term: header.term,
         };
         state.put(&mut batch)?;
         cx.engine.write(&batch)?;
         cx.out.count("snapshots_received");
         cx.out.flush_wanted = true;
-        self.restore = Some(Restore { flush: None, state, leader: from, leader_term: chunk.leader_term });
+        self.restore = Some(Restore { flush: None, state, leader: from, leader_term: header.leader_term });
         Ok(())
     }
 

@@ -7,11 +7,11 @@ use base::{Monotonic, NodeId, RangeId};
 
 use crate::{
     error::Result,
-    peer::{PeerMessage, SnapshotAck, SnapshotChunk},
+    peer::{PeerMessage, SnapshotAck, SnapshotChunk, SnapshotHeader},
     range::{
         Descriptor,
         replica::Replica,
-        snapshot::{Outgoing, Staging},
+        snapshot::{Outgoing, Staging, WINDOW},
     },
     store::{Store, context, output::Context},
 };
@@ -48,7 +48,7 @@ impl Snapshots {
 
     /// The log from here on must be kept for those who are getting a snapshot.
     pub(super) fn needed_from(&self, range: RangeId) -> Option<u64> {
-        let outgoing = self.outgoing.iter().filter(|outgoing| outgoing.range() == range).map(|outgoing| outgoing.index);
+        let outgoing = self.outgoing.iter().filter(|outgoing| outgoing.range() == range).map(Outgoing::index);
         let waiting = self.waiting.iter().filter(|((other, _), _)| *other == range).map(|(_, waiting)| waiting.index);
         outgoing.chain(waiting).min()
     }
@@ -84,7 +84,7 @@ impl Store {
         if outgoing.id != ack.id || outgoing.to != from || outgoing.range() != ack.range {
             return Ok(());
         }
-        let index = outgoing.index;
+        let index = outgoing.index();
         let pause = match ack.refused {
             true => Some(REFUSED),
             false => outgoing.acknowledge(ack.next, now).then_some(INSTALL),
@@ -119,23 +119,27 @@ impl Store {
         }
     }
 
-    pub(super) fn snapshot_chunk(&mut self, from: NodeId, mut chunk: SnapshotChunk) -> Result<()> {
-        let (range, id) = (chunk.descriptor.id, chunk.id);
-        if chunk.number == 0 && !self.snapshots.staged.get(&range).is_some_and(|staging| staging.id == id) {
+    pub(super) fn snapshot_chunk(&mut self, from: NodeId, chunk: SnapshotChunk) -> Result<()> {
+        let (range, id, number) = (chunk.header.descriptor.id, chunk.id, chunk.number);
+        let known = self.snapshots.staged.get(&range).is_some_and(|staging| staging.id == id && staging.from == from);
+        if !known && number == 0 {
             self.begin_staging(from, &chunk)?;
         }
-        let now = self.clock.now;
+        let (now, header) = (self.clock.now, chunk.header.clone());
         let Some(staging) =
             self.snapshots.staged.get_mut(&range).filter(|staging| staging.id == id && staging.from == from)
         else {
-            self.acknowledge_chunk(from, range, id, 0, true);
+            // A chunk that may have overtaken the first one is left to be sent again.
+            if number == 0 || number >= WINDOW as u64 {
+                self.acknowledge_chunk(from, range, id, 0, true);
+            }
             return Ok(());
         };
-        let complete = staging.take(&mut chunk, now);
+        let complete = staging.take(chunk, now);
         let next = staging.next();
         self.acknowledge_chunk(from, range, id, next, false);
         if complete && let Some(staging) = self.snapshots.staged.remove(&range) {
-            self.install(from, &chunk, staging)?;
+            self.install(from, header, staging)?;
         }
         Ok(())
     }
@@ -145,9 +149,9 @@ impl Store {
     }
 
     fn begin_staging(&mut self, from: NodeId, chunk: &SnapshotChunk) -> Result<()> {
-        let range = chunk.descriptor.id;
+        let range = chunk.header.descriptor.id;
         let room = self.snapshots.staged.len() < STAGED_MAX || self.snapshots.staged.contains_key(&range);
-        if !room || !self.may_install(chunk) {
+        if !room || !self.may_install(&chunk.header) {
             return Ok(());
         }
         if !self.replicas.contains_key(&range) {
@@ -159,23 +163,24 @@ impl Store {
 
     /// Whether the snapshot brings its replica forward and takes no keys from another. A neighbour that has not applied
     /// the split which created this range yet still covers its keys: it must come first.
-    fn may_install(&self, chunk: &SnapshotChunk) -> bool {
-        let member = chunk.descriptor.replicas.contains(&self.options.node);
+    fn may_install(&self, header: &SnapshotHeader) -> bool {
+        let wanted_here = &header.descriptor;
         let overlaps = |descriptor: &Descriptor| {
-            descriptor.id != chunk.descriptor.id && descriptor.span.overlaps(&chunk.descriptor.span)
+            descriptor.id != wanted_here.id && descriptor.span.overlaps(&wanted_here.span)
         };
         let wanted = self
             .replicas
-            .get(&chunk.descriptor.id)
-            .is_none_or(|replica| replica.wants_snapshot(chunk.index, chunk.leader_term));
+            .get(&wanted_here.id)
+            .is_none_or(|replica| replica.wants_snapshot(header.index, header.leader_term));
+        let member = wanted_here.replicas.contains(&self.options.node);
         member && wanted && !self.replicas.values().filter_map(Replica::descriptor).any(overlaps)
     }
 
-    fn install(&mut self, from: NodeId, chunk: &SnapshotChunk, staging: Staging) -> Result<()> {
-        if !self.may_install(chunk) {
+    fn install(&mut self, from: NodeId, header: SnapshotHeader, staging: Staging) -> Result<()> {
+        if !self.may_install(&header) {
             return Ok(());
         }
         let batch = staging.into_batch();
-        self.with(chunk.descriptor.id, |replica, cx| replica.begin_restore(from, chunk, batch, cx))
+        self.with(header.descriptor.id, |replica, cx| replica.begin_restore(from, header, batch, cx))
     }
 }
