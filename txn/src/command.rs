@@ -26,7 +26,8 @@ pub type Key = Bytes;
 pub enum Command {
     Read(Read),
     Lock(Lock),
-    /// Releases the in-memory locks of a transaction in this range (after rollback, or commit of what it wrote).
+    /// Releases the in-memory locks of a transaction in this range (after rollback, or commit of what it wrote), and
+    /// withdraws its requests that wait here: those are answered `Waiting` or `Blocked` by nobody.
     Unlock { txn: TxnId, keys: Vec<Key> },
     /// Checks that nothing appeared in the spans within `(from, to]`, and records the read at `to`.
     Refresh { txn: TxnId, spans: Vec<Span>, from: Timestamp, to: Timestamp },

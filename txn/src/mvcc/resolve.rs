@@ -13,11 +13,7 @@
 use base::{Timestamp, TxnId};
 use storage::{ColumnFamily, Error, Reader, Result, WriteBatch};
 
-use super::{
-    Intent, Record, get_intent, is_marked, marker_key,
-    read::Versions,
-    write::put_version,
-};
+use super::{Intent, Record, get_intent, is_marked, marker_key, read::Versions, write::put_version};
 use crate::command::{Key, PreventReply};
 
 /// What a key tells about a transaction.
@@ -73,7 +69,9 @@ pub fn resolve(reader: &dyn Reader, txn: TxnId, keys: &[Key], commit_ts: Option<
             }
             Some(ts) => {
                 let written = intent.write_ts;
-                return Err(Error::Refused(format!("transaction {txn} is to commit at {ts}, its intent is at {written}")));
+                return Err(Error::Refused(format!(
+                    "transaction {txn} is to commit at {ts}, its intent is at {written}"
+                )));
             }
             None if *key == intent.primary => resolved.mark(key, txn, intent.write_ts),
             None => {}
@@ -103,12 +101,7 @@ pub fn abort(reader: &dyn Reader, txn: TxnId, primary: &Key, at: Timestamp) -> R
 
 /// Finds out whether the attempt at `write_ts` has arrived at all of these keys, and makes sure that where it has not, it
 /// never will, nor any later attempt.
-pub fn prevent(
-    reader: &dyn Reader,
-    txn: TxnId,
-    write_ts: Timestamp,
-    keys: &[Key],
-) -> Result<(PreventReply, Resolved)> {
+pub fn prevent(reader: &dyn Reader, txn: TxnId, write_ts: Timestamp, keys: &[Key]) -> Result<(PreventReply, Resolved)> {
     let mut resolved = Resolved::default();
     let mut reply = PreventReply::AllPresent;
     for key in keys {

@@ -127,8 +127,7 @@ fn forward(reader: &dyn Reader, request: &Request, output: &mut Output<'_, '_>) 
     let mut cursor = reader.cursor(ColumnFamily::Data, start, &data_end(end))?;
     let (mut key, mut probe) = (Vec::new(), Vec::new());
     cursor.seek(start)?;
-    loop {
-        let Some(raw) = cursor.key() else { break };
+    while let Some(raw) = cursor.key() {
         let (user_key, _) = parse_data_key(raw)?;
         if !end.is_empty() && user_key >= &end[..] {
             break;
@@ -266,7 +265,11 @@ impl<'a> Intents<'a> {
     fn new(reader: &'a dyn Reader, request: &'a Request) -> Result<Intents<'a>> {
         let Span { start, end } = &request.span;
         let mut cursor = reader.cursor(ColumnFamily::Intent, start, end)?;
-        if request.reverse { cursor.seek_before(end)? } else { cursor.seek(start)? }
+        if request.reverse {
+            cursor.seek_before(end)?
+        } else {
+            cursor.seek(start)?
+        }
         Ok(Intents { cursor, request })
     }
 

@@ -35,7 +35,11 @@ pub enum Finding {
     Present,
     /// A later attempt has left an intent, at this timestamp.
     Stale(Timestamp),
-    Conflict { key: Key, other: TxnId, version_ts: Timestamp },
+    Conflict {
+        key: Key,
+        other: TxnId,
+        version_ts: Timestamp,
+    },
     Intents(Vec<Blocker>),
     Clear(Clear),
 }
@@ -145,12 +149,7 @@ struct KeyState {
 }
 
 impl KeyState {
-    fn read(
-        reader: &dyn Reader,
-        versions: &mut Versions<'_>,
-        key: &Key,
-        prewrite: &Prewrite,
-    ) -> Result<KeyState> {
+    fn read(reader: &dyn Reader, versions: &mut Versions<'_>, key: &Key, prewrite: &Prewrite) -> Result<KeyState> {
         let mut state = KeyState::default();
         let mut next = versions.seek(key, Timestamp::MAX)?;
         // A commit of the transaction is not older than its begin: most often the first version ends the search.

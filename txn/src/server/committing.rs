@@ -10,7 +10,7 @@ use storage::{ColumnFamily, Error, Outcome, Reader, Result, Token, WriteBatch};
 use super::{Evaluator, Proposed, answer, lock::Acquired};
 use crate::{
     command::{
-        Blocker, BulkReply, BulkWrite, CollectReply, Key, LockMode, Prewrite, PrewriteReply, PreventReply, TxnStatus,
+        Blocker, BulkReply, BulkWrite, CollectReply, Key, LockMode, PreventReply, Prewrite, PrewriteReply, TxnStatus,
     },
     mvcc::{
         gc,
@@ -42,6 +42,9 @@ impl Evaluator {
         self.learn(prewrite.write_ts)?;
         if prewrite.begin_ts > prewrite.write_ts {
             return Err(Error::Refused("a transaction cannot write before it began".into()));
+        }
+        if self.waits.is_withdrawn(token) {
+            return Ok(answer(&PrewriteReply::Blocked(Vec::new())));
         }
         if let Some(cycle) = self.locks.take_doom(txn) {
             return Ok(answer(&PrewriteReply::Deadlock(cycle)));

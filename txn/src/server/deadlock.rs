@@ -47,7 +47,8 @@ impl Detector {
         }
         self.waits.insert(waiter.txn, Wait { node: waiter, holders, expires: now + self.edge_ttl });
         let mut victims: Vec<(Wait, Vec<TxnId>)> = Vec::new();
-        let edges = |waits: &BTreeMap<TxnId, Wait>, txn| waits.get(&txn).map_or(Vec::new(), |wait| wait.holders.clone());
+        let edges =
+            |waits: &BTreeMap<TxnId, Wait>, txn| waits.get(&txn).map_or(Vec::new(), |wait| wait.holders.clone());
         while let Some(cycle) = find_cycle(waiter.txn, |txn| edges(&self.waits, txn)) {
             let age = |txn: &TxnId| self.waits.get(txn).map(|wait| (wait.node.begin_ts, *txn));
             let Some(victim) = cycle.iter().copied().max_by_key(age) else { break };

@@ -305,7 +305,8 @@ impl LockTable {
                 owner.unattended_since = Some(now);
             }
         }
-        match self.queues.get(key).filter(|queue| !queue.holders.contains_key(&txn) || self.place_of(txn) == Some(key)) {
+        match self.queues.get(key).filter(|queue| !queue.holders.contains_key(&txn) || self.place_of(txn) == Some(key))
+        {
             Some(queue) => Acquired::Queued(queue.blockers(txn).iter().map(|other| blocker(key, *other)).collect()),
             // The death of another has freed it.
             None => Acquired::Yes,

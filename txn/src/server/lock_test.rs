@@ -149,7 +149,8 @@ fn nobody_barges_in() {
 #[test]
 fn the_youngest_of_a_cycle_dies_wherever_it_waits() {
     let (mut table, now) = (table(), Monotonic(0));
-    let mut ask = |txn: u64, n| table.acquire(txn, (TxnId(txn.into()), Timestamp(txn)), &key(n), LockMode::Exclusive, now);
+    let mut ask =
+        |txn: u64, n| table.acquire(txn, (TxnId(txn.into()), Timestamp(txn)), &key(n), LockMode::Exclusive, now);
     assert_eq!(ask(1, 1), Acquired::Yes);
     assert_eq!(ask(2, 2), Acquired::Yes);
     assert!(matches!(ask(2, 1), Acquired::Queued(_)));

@@ -20,6 +20,9 @@ impl Evaluator {
         if self.options.faults.lose_locks {
             return granted(lock, reader, &BTreeSet::new());
         }
+        if self.waits.is_withdrawn(token) {
+            return Ok(answer(&LockReply::Waiting(Vec::new())));
+        }
         if let Some(cycle) = self.locks.take_doom(lock.txn) {
             return Ok(answer(&LockReply::Deadlock(cycle)));
         }
@@ -32,6 +35,7 @@ impl Evaluator {
 
     pub(super) fn unlock(&mut self, txn: TxnId, keys: &[Key]) -> Outcome {
         self.locks.unlock(txn, keys);
+        self.waits.withdraw(txn);
         Outcome::Reply(Bytes::new())
     }
 

@@ -26,6 +26,7 @@ struct Parked {
     until: Monotonic,
     intents: Vec<Key>,
     woken: bool,
+    withdrawn: bool,
 }
 
 impl Waits {
@@ -41,7 +42,8 @@ impl Waits {
         for key in &intents {
             self.by_intent.entry(key.clone()).or_default().insert(token);
         }
-        self.parked.insert(token, Parked { txn, since, until: since + patience, intents, woken: false });
+        let until = since + patience;
+        self.parked.insert(token, Parked { txn, since, until, intents, woken: false, withdrawn: false });
     }
 
     /// The request is answered or gone. Returns its transaction if it was parked.
@@ -56,6 +58,22 @@ impl Waits {
             parked.woken = true;
             self.woken.push(token);
         }
+    }
+
+    /// The transaction has given up what it waits for: its requests must not take locks any more.
+    pub fn withdraw(&mut self, txn: TxnId) {
+        let tokens: Vec<Token> =
+            self.parked.iter().filter(|(_, parked)| parked.txn == txn).map(|(token, _)| *token).collect();
+        for token in tokens {
+            if let Some(parked) = self.parked.get_mut(&token) {
+                parked.withdrawn = true;
+            }
+            self.wake(token);
+        }
+    }
+
+    pub fn is_withdrawn(&self, token: Token) -> bool {
+        self.parked.get(&token).is_some_and(|parked| parked.withdrawn)
     }
 
     /// The intent on this key is gone.

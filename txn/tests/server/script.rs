@@ -22,7 +22,7 @@ use storage::{ColumnFamily, Reader};
 use txn::{
     Command, LockMode, WaitPolicy,
     command::{
-        self, Blocker, BulkReply, BulkWrite, CollectReply, Key, Lock, LockReply, Prewrite, PrewriteReply, PreventReply,
+        self, Blocker, BulkReply, BulkWrite, CollectReply, Key, Lock, LockReply, PreventReply, Prewrite, PrewriteReply,
         Read, ReadBody, ReadReply, RefreshReply, Scan, TxnStatus, WaitNode, WaitReply, Write,
     },
     mvcc::{Record, Version, parse_data_key},
@@ -52,8 +52,23 @@ struct Args {
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const NAMES: &[&str] = &[
-    "ts", "primary", "others", "seen", "check", "limit", "bytes", "program", "from", "to", "below", "batch", "at",
-    "commit", "retention", "page", "cache",
+    "ts",
+    "primary",
+    "others",
+    "seen",
+    "check",
+    "limit",
+    "bytes",
+    "program",
+    "from",
+    "to",
+    "below",
+    "batch",
+    "at",
+    "commit",
+    "retention",
+    "page",
+    "cache",
 ];
 
 impl Args {
@@ -189,9 +204,7 @@ impl Runner {
             "unlock" => Command::Unlock { txn, keys: args.keys() },
             "prewrite" => Command::Prewrite(prewrite(args, txn, begin_ts)?),
             "commit" => Command::CommitOneRange(prewrite(args, txn, begin_ts)?),
-            "resolve" => {
-                Command::Resolve { txn, keys: args.keys(), commit_ts: args.number("commit")?.map(Timestamp) }
-            }
+            "resolve" => Command::Resolve { txn, keys: args.keys(), commit_ts: args.number("commit")?.map(Timestamp) },
             "query" => Command::Query { txn, primary: args.key()? },
             "abort" => Command::Abort { txn, primary: args.key()?, at: args.ts("at")? },
             "prevent" => Command::Prevent { txn, write_ts: args.ts("ts")?, keys: args.keys() },
@@ -237,7 +250,8 @@ impl Runner {
                     _ => match Record::decode(cursor.value())? {
                         Record::Intent(intent) => {
                             let value = intent.value.map_or("deleted".into(), |v| v.escape_ascii().to_string());
-                            let staged = intent.staged.map_or(String::new(), |keys| format!(", staged with {}", list(&keys)));
+                            let staged =
+                                intent.staged.map_or(String::new(), |keys| format!(", staged with {}", list(&keys)));
                             let key = raw.escape_ascii();
                             let (owner, primary) = (who(intent.txn), intent.primary.escape_ascii());
                             let ts = intent.write_ts;
@@ -369,7 +383,10 @@ fn show_blocker(blocker: &Blocker) -> String {
 }
 
 fn show_blockers(blockers: &[Blocker]) -> String {
-    blockers.iter().map(show_blocker).collect::<Vec<_>>().join(", ")
+    match blockers {
+        [] => "nobody".into(),
+        _ => blockers.iter().map(show_blocker).collect::<Vec<_>>().join(", "),
+    }
 }
 
 fn show_read(read: &Read, reply: &ReadReply) -> String {
@@ -401,7 +418,8 @@ fn show_lock(lock: &Lock, reply: &LockReply) -> String {
                 (true, Some(value)) => format!("{}@{}", value.escape_ascii(), locked.version_ts),
                 (true, None) => format!("none@{}", locked.version_ts),
             };
-            let pairs = lock.keys.iter().zip(locked).map(|(key, value)| format!("{}={}", key.escape_ascii(), show(value)));
+            let pairs =
+                lock.keys.iter().zip(locked).map(|(key, value)| format!("{}={}", key.escape_ascii(), show(value)));
             format!("granted {}", pairs.collect::<Vec<_>>().join(" "))
         }
         LockReply::Waiting(blockers) => format!("still waiting for {}", show_blockers(blockers)),
