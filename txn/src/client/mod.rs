@@ -30,6 +30,7 @@ mod commit;
 mod end;
 mod heartbeat;
 mod lock;
+mod maintenance;
 mod overlay;
 mod read;
 mod read_set;
@@ -119,6 +120,8 @@ pub struct Savepoint(pub u32);
 /// What a scan asks for. Rows come in key order (or reverse), with the transaction's own writes overlaid.
 #[derive(Clone, Debug, Default)]
 pub struct ScanRequest {
+    /// Bounds are complete keys, prefixes of keys, or a key with a zero byte after it ([`Span::point`]): nothing else that has a
+    /// complete key as its prefix.
     pub span: Span,
     pub reverse: bool,
     /// Rows per page (0: by bytes only).
