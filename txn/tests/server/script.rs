@@ -10,7 +10,7 @@
 //! t1: resolve a b [commit=20]            t1: query a      t1: abort a at=20      t1: prevent a b ts=20
 //! t1: refresh a d from=10 to=20          t1: heartbeat    t1: wait t2 t3         t1: bulk a=1 ts=10 batch=1 [unique]
 //! gc a z below=20 limit=100              clear a c        tick 60 (ms)           split m
-//! lead 50 (new leaders, low water)       t1: gone         dump                   options retention=… page=… cache=…
+//! lead 50 (new leaders, low water)       t1: gone         dump                   options retention=… page=… cache=… fault=…
 //! ```
 
 use std::{collections::BTreeMap, error::Error, fmt::Write as _, time::Duration};
@@ -69,6 +69,7 @@ const NAMES: &[&str] = &[
     "retention",
     "page",
     "cache",
+    "fault",
 ];
 
 impl Args {
@@ -166,6 +167,16 @@ impl Runner {
                 }
                 options.page_versions_max = args.number("page")?.unwrap_or(options.page_versions_max);
                 options.cache_entries_max = args.number("cache")?.map_or(options.cache_entries_max, |n| n as usize);
+                let faults = &mut options.faults;
+                match args.named.get("fault").map(String::as_str) {
+                    None => {}
+                    Some("ignore_timestamp_cache") => faults.ignore_timestamp_cache = true,
+                    Some("skip_refresh_check") => faults.skip_refresh_check = true,
+                    Some("lose_locks") => faults.lose_locks = true,
+                    Some("resolve_orphan_as_committed") => faults.resolve_orphan_as_committed = true,
+                    Some("ignore_conflicts") => faults.ignore_conflicts = true,
+                    Some(other) => return Err(format!("unknown fault {other}").into()),
+                }
                 self.ranges = Ranges::new(options);
             }
             _ => return Ok(None),
