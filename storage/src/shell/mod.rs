@@ -36,6 +36,8 @@ mod runtime;
 mod server;
 mod stream;
 
+#[cfg(test)]
+mod shell_test;
 
 use std::{
     collections::BTreeMap,

@@ -58,7 +58,7 @@ impl LogQueue {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.state.lock().records.is_empty()
     }
 }
