@@ -50,7 +50,7 @@ impl Txn {
                 match reply {
                     ReadReply::Values(found) if found.len() == items.len() => {
                         for (item, value) in items.into_iter().zip(found) {
-                            self.note_read(&missing[item]);
+                            self.note_read(&missing[item], read_ts);
                             values[positions[item]] = value;
                         }
                     }
@@ -71,12 +71,11 @@ impl Txn {
         Ok(values)
     }
 
-    /// A locked key needs no place in the read set: the commit checks what was seen of it under the lock.
-    fn note_read(&mut self, key: &Key) {
-        if self.fixed || self.open.seen(key).is_some() {
-            return;
+    /// A key locked at or before its reading needs no place in the read set: the commit checks what was seen under the lock.
+    fn note_read(&mut self, key: &Key, read_ts: Timestamp) {
+        if !self.fixed && self.open.seen(key).is_none_or(|seen| seen > read_ts) {
+            self.reads.add_point(key);
         }
-        self.reads.add_point(key);
     }
 
     pub(super) async fn read_page(&mut self, request: &ScanRequest) -> Result<ScanPage> {

@@ -34,17 +34,33 @@ pub struct Record {
     pub end: End,
 }
 
-/// Checks a history against the versions that are in the store in the end. Answers how many transactions committed.
-pub fn check(records: &[Record], versions: &[Version]) -> Result<usize, String> {
+/// What happened in a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub committed: usize,
+    pub aborted: usize,
+    /// Nobody was told the outcome, and it was a commit: the gateway died late, or recovery finished its work.
+    pub committed_unheard: usize,
+    pub aborted_unheard: usize,
+}
+
+/// Checks a history against the versions that are in the store in the end.
+pub fn check(records: &[Record], versions: &[Version]) -> Result<Summary, String> {
     let mut stored: BTreeMap<TxnId, Vec<&Version>> = BTreeMap::new();
     for version in versions {
         stored.entry(version.writer).or_default().push(version);
     }
     let mut committed = Vec::new();
+    let mut summary = Summary::default();
     for record in records {
-        if let Some(at) = outcome(record, stored.remove(&record.txn).unwrap_or_default())? {
-            committed.push((at, record));
-        }
+        let at = outcome(record, stored.remove(&record.txn).unwrap_or_default())?;
+        committed.extend(at.map(|at| (at, record)));
+        *match (&record.end, at) {
+            (End::Unknown, Some(_)) => &mut summary.committed_unheard,
+            (End::Unknown, None) => &mut summary.aborted_unheard,
+            (_, Some(_)) => &mut summary.committed,
+            (_, None) => &mut summary.aborted,
+        } += 1;
     }
     committed.sort_by_key(|(at, record)| (*at, record.txn));
     check_real_time(&committed)?;
@@ -56,7 +72,7 @@ pub fn check(records: &[Record], versions: &[Version]) -> Result<usize, String> 
         }
         replay(&mut state, record).map_err(|problem| format!("at {at:?}: {problem} in {record:?}"))?;
     }
-    Ok(committed.len())
+    Ok(summary)
 }
 
 /// Whether and when a transaction committed, by what its client knows and by what is stored: these must agree, and all of its
