@@ -35,6 +35,8 @@ pub mod function;
 pub mod functions;
 pub mod resolve;
 
+pub use eval::eval_batch;
+
 pub use context::{CatalogFunctions, EvalContext, SequenceFunctions, SessionView};
 
 use crate::types::{DataType, Value};
