@@ -317,7 +317,8 @@ impl Tally {
             }
             Ok(PrewriteReply::Deadlock(cycle)) => self.stop_with(Stop::unclear(Error::Deadlock(cycle))),
             Ok(_) => {}
-            Err(storage::Error::RangeChanged(_)) => self.again.extend(items),
+            // Back-pressure: the commit waits rather than giving up what is locked already.
+            Err(storage::Error::RangeChanged(_) | storage::Error::Overloaded(_)) => self.again.extend(items),
             Err(error) => self.stop_with(Stop::unclear(error)),
         }
     }

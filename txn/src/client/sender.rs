@@ -217,7 +217,7 @@ impl TxnClient {
             return Ok(());
         }
         if self.runtime.now() >= deadline {
-            return Err(Error::Unavailable("ranges keep changing".into()));
+            return Err(Error::Unavailable("ranges keep changing, or are overloaded".into()));
         }
         if let Some(pause) = pace.next() {
             self.runtime.sleep(pause).await;

@@ -1,6 +1,8 @@
 //! The client half against real evaluators in a small world (`txn::testing`): stories as golden scripts, and seeded random runs
 //! under loss, repetition, splits, changes of leaders and deaths of gateways.
 
+mod crash;
+mod plain;
 mod random;
 mod replay;
 mod story;
