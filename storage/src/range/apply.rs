@@ -156,6 +156,8 @@ impl Replica {
                 let target = id.and_then(|id| self.end_internal(id, cx)).unwrap_or(Target::Nobody);
                 let evaluator = self.evaluator.split(&child.span.start);
                 let campaign = self.leading_term().is_some();
+                // The sooner the others split, the sooner the new range has its quorum.
+                self.broadcast_commit();
                 cx.out.upcalls.push_back(Upcall::Split(Box::new(SplitApplied { child, evaluator, campaign, target })));
                 self.resume(cx)
             }

@@ -59,6 +59,8 @@ pub struct Replica {
     /// The disk was empty when the node started. If the disk was lost, votes and acknowledged entries were too: no vote
     /// for anybody who is further, until a leader has brought this replica up to date.
     amnesia: bool,
+    /// Uninitialised: the leader that was told to send a snapshot, and its term.
+    contact: Option<(NodeId, u64)>,
     /// A snapshot is in the engine and not yet durable there; meanwhile Raft stands still.
     pub(super) restore: Option<Restore>,
     pub(super) leading: Option<Leading>,
@@ -113,6 +115,7 @@ impl Replica {
             echo: Echo::default(),
             quiet_until: now,
             amnesia: origin.amnesia,
+            contact: None,
             restore: None,
             leading: None,
             evaluator: origin.evaluator,
@@ -247,6 +250,7 @@ impl Replica {
         if message.term < self.raw.raft.term {
             return;
         }
+        self.contact = Some((NodeId(message.from), message.term));
         self.reject(message, message.index.max(1), 0, cx);
         if message.get_msg_type() == MessageType::MsgHeartbeat {
             // Has the leader try again, should it have been busy with another snapshot.
@@ -397,14 +401,6 @@ impl Replica {
         }
     }
 
-    /// Sends a message after everything that was logged before it is durable.
-    pub(super) fn send_when_persisted(&mut self, message: Message, cx: &mut Context<'_>) {
-        match self.unpersisted.back_mut() {
-            Some(last) if !cx.options.faults.ack_before_fsync => last.messages.push(message),
-            _ => self.send(message, cx),
-        }
-    }
-
     pub(super) fn is_persisted(&self) -> bool {
         self.unpersisted.is_empty()
     }
@@ -529,7 +525,40 @@ impl Replica {
         let quiet_until = self.quiet_until;
         self.rebuild(state, cx)?;
         self.quiet_until = quiet_until;
+        if let Some((leader, term)) = self.contact.take() {
+            self.announce(leader, term, cx);
+        }
         Ok(())
+    }
+
+    /// Tells a leader where this replica is: it need not send a snapshot, or the one it sent has arrived.
+    pub(super) fn announce(&mut self, leader: NodeId, term: u64, cx: &mut Context<'_>) {
+        if term < self.term() {
+            return;
+        }
+        let committed = self.committed_index();
+        let mut response = Message::default();
+        response.set_msg_type(MessageType::MsgAppendResponse);
+        (response.from, response.to, response.term) = (self.node.0, leader.0, term);
+        (response.index, response.commit) = (committed, committed);
+        match self.unpersisted.back_mut() {
+            Some(last) if !cx.options.faults.ack_before_fsync => last.messages.push(response),
+            _ => self.send(response, cx),
+        }
+    }
+
+    /// A snapshot was offered that this replica does not need.
+    pub fn decline_snapshot(&mut self, leader: NodeId, index: u64, term: u64, cx: &mut Context<'_>) {
+        if self.state.is_some() && self.restore.is_none() && !self.is_leader() && index <= self.applied_index() {
+            self.announce(leader, term, cx);
+        }
+    }
+
+    /// Lets followers know at once what is committed.
+    pub(super) fn broadcast_commit(&mut self) {
+        if self.is_leader() {
+            self.raw.raft.bcast_append();
+        }
     }
 
     fn keep_quiet(&mut self, options: &Options, now: Monotonic) {

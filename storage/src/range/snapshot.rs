@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 use base::{Monotonic, NodeId, RangeId};
 use bytes::Bytes;
-use raft::eraftpb::{Message, MessageType};
 
 use crate::{
     engine::{ColumnFamily, Reader, WriteBatch},
@@ -237,18 +236,12 @@ impl Replica {
             return Ok(false);
         }
         let Some(restore) = self.restore.take() else { return Ok(false) };
-        let (index, leader, term) = (restore.state.applied_index, restore.leader, restore.leader_term);
+        let (leader, term) = (restore.leader, restore.leader_term);
         self.rebuild(restore.state, cx)?;
         if self.is_system() {
             self.system = Some(SystemState::load(cx.engine)?);
         }
-        if term >= self.term() {
-            let mut response = Message::default();
-            response.set_msg_type(MessageType::MsgAppendResponse);
-            (response.from, response.to, response.term) = (self.node.0, leader.0, term);
-            (response.index, response.commit) = (index, index);
-            self.send_when_persisted(response, cx);
-        }
+        self.announce(leader, term, cx);
         Ok(true)
     }
 }

@@ -26,6 +26,9 @@ const SPLIT_PATIENCE: Duration = Duration::from_secs(10);
 const SPREAD_AFTER: Duration = Duration::from_secs(3);
 /// After an attempt that did not end in a change.
 const SPREAD_AGAIN: Duration = Duration::from_secs(10);
+/// Early campaigns after the start: how far apart, and how many.
+const HURRY_TICKS: u64 = 3;
+const HURRY_MAX: u64 = 5;
 /// Between flushes for the sake of truncation.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(2);
 /// The newest entries of a range are kept in any case, for followers that are a little behind a later leader.
@@ -42,8 +45,8 @@ pub(super) struct Housekeeping {
     flush_sequence: u64,
     flushing: Option<Flushing>,
     spread_after: BTreeMap<RangeId, Monotonic>,
-    /// Campaigned once already without having waited for an election timeout.
-    hurried: BTreeMap<RangeId, ()>,
+    /// How often this node has campaigned for a range without having waited for an election timeout.
+    hurried: BTreeMap<RangeId, u64>,
 }
 
 /// A flush under way, and what had been applied before it began.
@@ -129,14 +132,19 @@ impl Store {
         }
     }
 
-    /// After a start nobody leads: the preferred leader of a range need not wait for an election timeout.
+    /// After a start nobody leads: the preferred leader of a range need not wait for an election timeout. A few attempts,
+    /// since the others may have started a little later and keep quiet.
     fn campaign_early(&mut self, ranges: &[RangeId]) -> Result<()> {
         let (now, node) = (self.clock.now, self.options.node);
+        if !self.housekeeping.ticks.is_multiple_of(HURRY_TICKS) {
+            return Ok(());
+        }
         for range in ranges {
             let Some(replica) = self.replicas.get(range) else { continue };
             let preferred = replica.descriptor().and_then(admin::preferred_leader) == Some(node);
-            if preferred && replica.is_leaderless(now) && !self.housekeeping.hurried.contains_key(range) {
-                self.housekeeping.hurried.insert(*range, ());
+            let attempts = self.housekeeping.hurried.entry(*range).or_default();
+            if preferred && replica.is_leaderless(now) && *attempts < HURRY_MAX {
+                *attempts += 1;
                 self.with(*range, |replica, cx| replica.campaign(cx))?;
             }
         }

@@ -58,8 +58,7 @@ impl Store {
     /// A follower needs entries that are gone.
     pub(super) fn snapshot_wanted(&mut self, range: RangeId, to: NodeId) -> Result<()> {
         let now = self.clock.now;
-        self.snapshots.waiting.retain(|_, waiting| now < waiting.until);
-        if self.snapshots.outgoing.is_some() || self.snapshots.waiting.contains_key(&(range, to)) {
+        if self.snapshots.outgoing.is_some() || self.snapshots.waiting.get(&(range, to)).is_some_and(|waiting| now < waiting.until) {
             return Ok(());
         }
         self.snapshots.next_id = self.snapshots.next_id.wrapping_add(1);
@@ -101,8 +100,11 @@ impl Store {
 
     /// Sends again what may have been lost; gives up what leads nowhere.
     pub(super) fn tick_snapshots(&mut self) {
-        let now = self.clock.now;
-        self.snapshots.waiting.retain(|_, waiting| now < waiting.until);
+        let (now, replicas) = (self.clock.now, &self.replicas);
+        self.snapshots.waiting.retain(|(range, node), waiting| {
+            let matched = replicas.get(range).and_then(|replica| replica.matched(*node));
+            now < waiting.until && matched.is_none_or(|matched| matched < waiting.index)
+        });
         self.snapshots.staged.retain(|_, staging| now.since(staging.heard_at) < GIVE_UP);
         let Some(outgoing) = &self.snapshots.outgoing else { return };
         let leads = self
@@ -150,6 +152,11 @@ impl Store {
 
     fn begin_staging(&mut self, from: NodeId, chunk: &SnapshotChunk) -> Result<()> {
         let range = chunk.header.descriptor.id;
+        let (index, term) = (chunk.header.index, chunk.header.leader_term);
+        self.with(range, |replica, cx| {
+            replica.decline_snapshot(from, index, term, cx);
+            Ok(())
+        })?;
         let room = self.snapshots.staged.len() < STAGED_MAX || self.snapshots.staged.contains_key(&range);
         if !room || !self.may_install(&chunk.header) {
             return Ok(());
