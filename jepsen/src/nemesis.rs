@@ -13,12 +13,15 @@ pub enum Fault {
     CrashAll,
     /// One node on one side, the rest on the other.
     IsolateNode,
+    /// All processes, nodes and gateways, fall into two halves.
+    Halves,
     /// One direction of one link.
     OneWay,
     /// A gateway is cut off from some nodes.
     IsolateGateway,
     /// A process stands still for longer than a lease.
     Pause,
+    /// The syncs of one node, or of all, take long.
     SlowDisk,
     /// Delay, loss, duplication, reordering.
     BadWeather,
@@ -30,10 +33,11 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Fault; 12] = [
+    pub const ALL: [Fault; 13] = [
         Fault::Crash,
         Fault::CrashAll,
         Fault::IsolateNode,
+        Fault::Halves,
         Fault::OneWay,
         Fault::IsolateGateway,
         Fault::Pause,

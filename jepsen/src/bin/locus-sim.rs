@@ -41,6 +41,9 @@ struct Arguments {
     /// Print the trace of every run
     #[arg(long, env = "LOCUS_SIM_TRACE")]
     trace: bool,
+    /// Only these kinds of faults, by name (CrashAll,SlowDisk); each seed draws its own when not given
+    #[arg(long, env = "LOCUS_SIM_FAULTS", value_delimiter = ',', value_parser = fault)]
+    faults: Vec<Fault>,
     /// Plant a bug: ack-before-fsync, serve-after-lease, skip-refresh, reuse-timestamps, apply-twice
     #[arg(long, env = "LOCUS_SIM_PLANT", value_parser = planted)]
     plant: Option<Planted>,
@@ -50,6 +53,11 @@ fn planted(name: &str) -> Result<Planted, String> {
     let names = Planted::ALL.map(|planted| (planted.name(), planted));
     let found = names.iter().find(|(known, _)| *known == name);
     found.map(|(_, planted)| *planted).ok_or_else(|| format!("one of {}", names.map(|(known, _)| known).join(", ")))
+}
+
+fn fault(name: &str) -> Result<Fault, String> {
+    let known = Fault::ALL.into_iter().find(|fault| format!("{fault:?}") == name);
+    known.ok_or_else(|| format!("one of {:?}", Fault::ALL))
 }
 
 #[derive(Default)]
@@ -91,6 +99,7 @@ fn one_seed(arguments: &Arguments, seed: u64, totals: &Mutex<Totals>) {
     let mut options = RunOptions::new(seed, name);
     options.length = Duration::from_secs(arguments.seconds);
     options.planted = arguments.plant;
+    options.faults = (!arguments.faults.is_empty()).then(|| arguments.faults.clone());
     options.keep_trace = arguments.trace;
     let mut report = run(&options);
     if arguments.twice_every > 0 && seed.is_multiple_of(arguments.twice_every) {

@@ -106,6 +106,13 @@ impl Nemesis {
                 cluster.world.network.partition(&[Endpoint::Node(node)], &far);
                 self.repair_after(now, 500, 5000, Repair::Network);
             }
+            Fault::Halves => {
+                let mut ends = cluster.endpoints();
+                self.rng.shuffle(&mut ends);
+                let (left, right) = ends.split_at(ends.len() / 2);
+                cluster.world.network.partition(left, right);
+                self.repair_after(now, 500, 6000, Repair::Network);
+            }
             Fault::OneWay => {
                 let ends = cluster.endpoints();
                 if let Some(from) = self.rng.pick(&ends) {
@@ -122,10 +129,12 @@ impl Nemesis {
                 self.repairs.push((now + PAUSE, Repair::Resume(node)));
             }
             Fault::SlowDisk => {
-                if let Some(node) = cluster.world.nodes.get_mut(&node) {
-                    node.slow_disk = Duration::from_millis(self.rng.between(20, 400));
+                let slow = Duration::from_millis(self.rng.between(20, 400));
+                let all = self.rng.chance(1, 3);
+                for node in cluster.world.nodes.values_mut().filter(|other| all || other.id == node) {
+                    node.slow_disk = slow;
+                    self.repairs.push((now + Duration::from_secs(3), Repair::FastDisk(node.id)));
                 }
-                self.repair_after(now, 1000, 5000, Repair::FastDisk(node));
             }
             Fault::BadWeather => {
                 cluster.world.network.weather = self.bad_weather();

@@ -120,6 +120,11 @@ impl SimNode {
         Duration::from_micros(self.rng.between(50, 1500)) + self.slow_disk
     }
 
+    /// What the replicas believe, for looking at a failing run.
+    pub fn status(&self) -> Vec<storage::store::ReplicaStatus> {
+        self.store.as_ref().map(Store::status).unwrap_or_default()
+    }
+
     pub fn reader(&self) -> &dyn Reader {
         &*self.engine
     }

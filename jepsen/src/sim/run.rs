@@ -74,7 +74,7 @@ impl RunOptions {
             seed,
             workload: workload.to_owned(),
             length: Duration::from_secs(12),
-            clients: 5,
+            clients: 9,
             planted: None,
             faults: None,
             keep_trace: false,

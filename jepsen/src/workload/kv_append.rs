@@ -49,7 +49,7 @@ impl Workload for KvAppend {
     fn operate(&self, gateways: Gateways, process: u32, mut rng: Rng) -> BoxFuture<'static, ()> {
         let state = self.state.clone();
         Box::pin(async move {
-            let steps = draw(&mut state.lock(), &mut rng);
+            let steps = draw(&mut state.lock(), process, &mut rng);
             let index = state.lock().history.begin(process, gateways.now(), steps.clone());
             let (work, locking) = (steps.clone(), rng.chance(1, 2));
             let attempt = gateways

@@ -44,7 +44,7 @@ impl Workload for ListAppend {
     fn operate(&self, gateways: Gateways, process: u32, mut rng: Rng) -> BoxFuture<'static, ()> {
         let state = self.state.clone();
         Box::pin(async move {
-            let steps = draw(&mut state.lock(), &mut rng);
+            let steps = draw(&mut state.lock(), process, &mut rng);
             let index = state.lock().history.begin(process, gateways.now(), steps.clone());
             let work = steps.clone();
             let attempt = statement::in_session(&gateways, &mut rng, move |session| Box::pin(transact(session, work))).await;
@@ -79,12 +79,14 @@ impl ListAppend {
     }
 }
 
-/// One to four steps; values are unique in the history.
-pub fn draw(state: &mut State, rng: &mut Rng) -> Vec<Step> {
+/// One to four steps; values are unique in the history. Every third client only reads: a reader is not held up where writers
+/// are, so that there is somebody to see a state that is out of date.
+pub fn draw(state: &mut State, process: u32, rng: &mut Rng) -> Vec<Step> {
+    let reads_only = process % 3 == 2;
     (0..rng.between(1, 4))
         .map(|_| {
             let key = rng.below(KEYS);
-            if rng.chance(1, 2) {
+            if !reads_only && rng.chance(1, 2) {
                 state.next_value += 1;
                 Step::Append { key, value: state.next_value }
             } else {

@@ -41,7 +41,7 @@ impl Workload for Register {
     fn operate(&self, gateways: Gateways, process: u32, mut rng: Rng) -> BoxFuture<'static, ()> {
         let history = self.history.clone();
         Box::pin(async move {
-            let step = draw(&mut rng);
+            let step = draw(process, &mut rng);
             let index = history.lock().begin(process, gateways.now(), step.clone());
             let work = step.clone();
             let attempt = statement::in_session(&gateways, &mut rng, move |session| Box::pin(transact(session, work))).await;
@@ -73,9 +73,10 @@ impl Workload for Register {
     }
 }
 
-fn draw(rng: &mut Rng) -> Step {
+fn draw(process: u32, rng: &mut Rng) -> Step {
     let value = |rng: &mut Rng| rng.below(4) as i64;
     let action = match rng.below(3) {
+        _ if process % 3 == 2 => Action::Read { seen: None },
         0 => Action::Read { seen: None },
         1 => Action::Write { value: value(rng) },
         _ => Action::CompareAndSet { expected: value(rng), new: value(rng), applied: false },
