@@ -77,8 +77,11 @@ struct Outcome {
 
 fn simulate(seed: u64, faults: Faults) -> Outcome {
     let mut run = Run::new(seed, faults);
-    let length_ms = run.rng.between(15_000, 25_000);
-    while run.world.now < length_ms * MILLI && run.world.fatal.is_empty() {
+    // Twenty seconds and more, by how long the nemesis takes.
+    for _ in 0..2000 {
+        if !run.world.fatal.is_empty() {
+            break;
+        }
         run.nemesis();
         run.clients();
         run.world.run(Duration::from_millis(10));
@@ -134,13 +137,14 @@ impl Run {
     fn new(seed: u64, faults: Faults) -> Run {
         let mut rng = Rng::new(seed.wrapping_mul(0x9e37_79b9));
         let small_log = rng.chance(1, 2);
-        let world = World::new(seed, 3, |options| {
+        let mut world = World::new(seed, 3, |options| {
             options.faults = faults;
             if small_log {
                 options.log_bytes_max = 4 << 10;
             }
             options.snapshot_chunk_bytes = 64;
         });
+        world.weather = Weather { delay_ms: (1, 5), sync_ms: (1, 25), ..Weather::default() };
         Run {
             world,
             rng,
@@ -162,7 +166,7 @@ impl Run {
         }
         self.next_fault = self.world.now + self.rng.between(100, 1500) * MILLI;
         let node = self.rng.between(1, 3);
-        match self.rng.below(17) {
+        match self.rng.below(18) {
             0..=2 => self.world.crash(node),
             3..=6 => (1..=3).for_each(|node| self.world.start(node)),
             7 => self.world.isolate(node),
