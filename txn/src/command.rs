@@ -245,7 +245,7 @@ pub enum PreventReply {
     AllPresent,
     /// At least one is missing and now prevented: the transaction can never commit. Abort it at its primary.
     Missing,
-    /// An intent of a later attempt (a greater `write_ts`) is there: the owner has moved on and what was known of it is
+    /// An intent or the version of a later attempt (a greater `write_ts`) is there: the owner has moved on and what was known of it is
     /// stale. Nothing was changed; ask the primary again.
     Superseded,
 }

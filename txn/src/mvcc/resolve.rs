@@ -106,9 +106,10 @@ pub fn prevent(reader: &dyn Reader, txn: TxnId, write_ts: Timestamp, keys: &[Key
     let mut reply = PreventReply::AllPresent;
     for key in keys {
         match Fate::read(reader, txn, key, write_ts)? {
-            Fate::Committed(_) => continue,
+            Fate::Committed(at) if at == write_ts => continue,
             Fate::Open(intent) if intent.write_ts == write_ts => continue,
-            // The owner is alive and beyond what the asker knows; its new attempt may even have succeeded.
+            // The owner is beyond what the asker knows; its new attempt may even have succeeded, and be resolved here.
+            Fate::Committed(_) => return Ok((PreventReply::Superseded, Resolved::default())),
             Fate::Open(intent) if intent.write_ts > write_ts => {
                 return Ok((PreventReply::Superseded, Resolved::default()));
             }
