@@ -85,6 +85,8 @@ pub struct Fields {
     pub message: String,
     pub detail: Option<String>,
     pub hint: Option<String>,
+    /// Where it happened, for the `CONTEXT` line (field W): `COPY t, line 3`.
+    pub context: Option<String>,
     /// Character position in the statement, from 1.
     pub position: Option<u32>,
     pub schema: Option<String>,
@@ -105,6 +107,7 @@ impl SqlError {
             message: message.into(),
             detail: None,
             hint: None,
+            context: None,
             position: None,
             schema: None,
             table: None,
@@ -138,6 +141,12 @@ impl SqlError {
 
     pub fn hint(mut self, hint: impl Into<String>) -> SqlError {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Sets the context unless one is set already (the innermost knows best).
+    pub fn context(mut self, context: impl Into<String>) -> SqlError {
+        self.0.context = self.0.context.or_else(|| Some(context.into()));
         self
     }
 
