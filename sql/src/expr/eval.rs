@@ -100,12 +100,12 @@ impl Expr {
         if function::get(*function).strict && values.iter().any(Value::is_null) {
             return Ok(Vec::new());
         }
-        body(&Call { context, ty: *ty, args }, &values)
+        body(&Call { name: function::get(*function).name, context, ty: *ty, args }, &values)
     }
 
     fn eval_call(&self, id: FunctionId, args: &[Expr], row: &[Value], context: &EvalContext) -> Result<Value> {
         let function = function::get(id);
-        let call = Call { context, ty: self.ty(), args };
+        let call = Call { name: function.name, context, ty: self.ty(), args };
         match (&function.body, args) {
             (Body::Two(body), [a, b]) => {
                 let (a, b) = (a.eval_ref(row, context)?, b.eval_ref(row, context)?);
@@ -199,7 +199,7 @@ fn compare(id: FunctionId, left: &Value, right: &Value, context: &EvalContext) -
         return Ok(Value::Null);
     }
     match function.body {
-        Body::Two(body) => body(&Call { context, ty: function.returns, args: &[] }, left, right),
+        Body::Two(body) => body(&Call { name: function.name, context, ty: function.returns, args: &[] }, left, right),
         _ => Err(SqlError::internal("not a binary operator")),
     }
 }

@@ -57,6 +57,8 @@ pub enum Body {
 
 /// What a body may ask besides its arguments.
 pub struct Call<'a> {
+    /// The function's name, where one body serves several.
+    pub name: &'static str,
     pub context: &'a EvalContext,
     /// The concrete result type.
     pub ty: DataType,

@@ -321,6 +321,19 @@ pub fn gcd(a: &Numeric, b: &Numeric) -> Result<Numeric> {
     Ok(a.round(scale))
 }
 
+/// The least common multiple, at the greater scale.
+pub fn lcm(a: &Numeric, b: &Numeric) -> Result<Numeric> {
+    let divisor = gcd(a, b)?;
+    let scale = a.scale().max(b.scale());
+    if divisor.is_special() {
+        return Ok(Numeric::NaN);
+    }
+    if divisor.is_zero() {
+        return Ok(Numeric::zero().round(scale));
+    }
+    Ok(a.abs().div_trunc(&divisor)?.mul(&b.abs())?.round(scale))
+}
+
 /// `n!`; 22003 for negative numbers and beyond PostgreSQL's limit.
 pub fn factorial(n: i64) -> Result<Numeric> {
     if n < 0 {

@@ -42,7 +42,7 @@ macro_rules! integer {
     ($registry:expr, $ty:ty, $a:literal, $name:literal) => {
         integer_pair!($registry, $ty, $ty, $ty, $a, $a, $a, $name);
         for name in ["%", "mod"] {
-            define!($registry, super::comparison::leak(format!("{name}({0}, {0}) {0}", $a)), |_, a: $ty, b: $ty| {
+            define!($registry, super::leak(format!("{name}({0}, {0}) {0}", $a)), |_, a: $ty, b: $ty| {
                 if b == 0 {
                     return Err(division_by_zero());
                 }
@@ -53,7 +53,7 @@ macro_rules! integer {
         define!($registry, concat!("-(", $a, ") ", $a), |_, a: $ty| a.checked_neg().ok_or_else(|| out_of_range($name)));
         define!($registry, concat!("+(", $a, ") ", $a), |_, a: $ty| a);
         for name in ["abs", "@"] {
-            define!($registry, super::comparison::leak(format!("{name}({0}) {0}", $a)), |_, a: $ty| {
+            define!($registry, super::leak(format!("{name}({0}) {0}", $a)), |_, a: $ty| {
                 a.checked_abs().ok_or_else(|| out_of_range($name))
             });
         }
@@ -77,7 +77,7 @@ fn integers(registry: &mut Registry) {
     integer_pair!(registry, i16, i64, i64, "int2", "int8", "int8", "bigint");
     integer_pair!(registry, i64, i16, i64, "int8", "int2", "int8", "bigint");
     for (ty, wide) in [("int4", false), ("int8", true)] {
-        let signature = |name: &str| super::comparison::leak(format!("{name}({ty}, {ty}) {ty}"));
+        let signature = |name: &str| super::leak(format!("{name}({ty}, {ty}) {ty}"));
         if wide {
             define!(registry, signature("gcd"), |_, a: i64, b: i64| gcd(a.into(), b.into()).and_then(to_i64));
             define!(registry, signature("lcm"), |_, a: i64, b: i64| lcm(a.into(), b.into()).and_then(to_i64));

@@ -56,7 +56,7 @@ const OPERATORS: [(&str, Test); 6] = [
 pub(super) fn register(registry: &mut Registry) {
     for (left, right) in PAIRS {
         for (name, test) in OPERATORS {
-            registry.add(leak(format!("{name}({left}, {right}) bool")), Body::Two(test));
+            registry.add(super::leak(format!("{name}({left}, {right}) bool")), Body::Two(test));
         }
     }
     bpchar(registry);
@@ -75,11 +75,6 @@ pub(super) fn register(registry: &mut Registry) {
     registry
         .add("num_nonnulls(variadic any) int4", Body::Many(|_, values| Ok(count_nulls(values, false))))
         .null_aware();
-}
-
-/// Signatures made at registration live as long as the registry.
-pub(super) fn leak(signature: String) -> &'static str {
-    Box::leak(signature.into_boxed_str())
 }
 
 fn count_nulls(values: &[Value], null: bool) -> Value {
@@ -118,12 +113,12 @@ fn zoned(registry: &mut Registry) {
             $(
                 for left in ["date", "timestamp"] {
                     registry
-                        .add(leak(format!("{}({left}, timestamptz) bool", $name)), Body::Two(|call, a, b| {
+                        .add(super::leak(format!("{}({left}, timestamptz) bool", $name)), Body::Two(|call, a, b| {
                             Ok(Value::Bool(instant(call, a)?.cmp(&instant(call, b)?).$test()))
                         }))
                         .stable();
                     registry
-                        .add(leak(format!("{}(timestamptz, {left}) bool", $name)), Body::Two(|call, a, b| {
+                        .add(super::leak(format!("{}(timestamptz, {left}) bool", $name)), Body::Two(|call, a, b| {
                             Ok(Value::Bool(instant(call, a)?.cmp(&instant(call, b)?).$test()))
                         }))
                         .stable();
