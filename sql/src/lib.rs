@@ -11,10 +11,16 @@
 //!
 //! **Invariant**: sees storage through `txn::Txn` only; no wire, no runtime, no clock but `base::Runtime`.
 
+pub mod bind;
 pub mod catalog;
+pub mod encode;
 pub mod error;
+pub mod exec;
 pub mod expr;
+pub mod optimize;
+pub mod parse;
 pub mod plan;
+pub mod pushdown;
 pub mod session;
 pub mod types;
 

@@ -1,0 +1,54 @@
+//! `nextval` and its kin.
+
+use async_trait::async_trait;
+use base::TableId;
+
+use super::{Run, basic::eval_all, mismatch, operator::Operator};
+use crate::{
+    error::{Result, SqlError},
+    plan::{Plan, SequenceCall, SequenceFunction},
+    types::{Row, Value},
+};
+
+pub(crate) struct Sequence {
+    pub input: Box<dyn Operator>,
+}
+
+#[async_trait]
+impl Operator for Sequence {
+    async fn next(&mut self, plan: &Plan, run: &mut Run<'_>) -> Result<Option<Vec<Row>>> {
+        let Plan::Sequence { input, calls } = plan else { return Err(mismatch()) };
+        let Some(mut batch) = self.input.next(input, run).await? else { return Ok(None) };
+        extend(&mut batch, calls, run).await?;
+        Ok(Some(batch))
+    }
+}
+
+/// Appends one value a call to each row.
+pub(crate) async fn extend(batch: &mut [Row], calls: &[SequenceCall], run: &mut Run<'_>) -> Result<()> {
+    for row in batch {
+        run.check()?;
+        for call in calls {
+            let args = eval_all(&call.args, row, run.eval)?;
+            row.push(value(call.function, &args, run).await?);
+        }
+    }
+    Ok(())
+}
+
+async fn value(function: SequenceFunction, args: &[Value], run: &mut Run<'_>) -> Result<Value> {
+    if args.iter().any(Value::is_null) {
+        return Ok(Value::Null);
+    }
+    let value = match (function, args) {
+        (SequenceFunction::LastValue, []) => run.sequences.last_value().await?,
+        (SequenceFunction::NextValue, [Value::Oid(oid)]) => run.sequences.next_value(TableId(*oid), run.txn).await?,
+        (SequenceFunction::CurrentValue, [Value::Oid(oid)]) => run.sequences.current_value(TableId(*oid)).await?,
+        (SequenceFunction::SetValue, [Value::Oid(oid), Value::Int8(value), rest @ ..]) => {
+            let is_called = !matches!(rest, [Value::Bool(false)]);
+            run.sequences.set_value(TableId(*oid), *value, is_called, run.txn).await?
+        }
+        _ => return Err(SqlError::internal("a sequence function with arguments of other types")),
+    };
+    Ok(Value::Int8(value))
+}

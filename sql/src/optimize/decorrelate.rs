@@ -1,0 +1,4 @@
+use crate::{error::Result, plan::Plan};
+pub(super) fn apply(plan: Plan) -> Result<Plan> {
+    Ok(plan)
+}

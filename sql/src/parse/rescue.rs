@@ -1,0 +1,104 @@
+//! Rewrites on the token level for statements that the parser cannot read but whose meaning it has another form for.
+//!
+//! | PostgreSQL | parsed as |
+//! |---|---|
+//! | `FOR NO KEY UPDATE`, `FOR KEY SHARE` | `FOR UPDATE`, `FOR SHARE` (rows are locked whole) |
+//! | `FOR UPDATE OF a, b` | `FOR UPDATE OF a FOR UPDATE OF b` |
+//! | `ON CONFLICT (a) WHERE p DO` | `ON CONFLICT (a) DO` (there are no partial indexes that `p` could choose) |
+//! | `DROP INDEX CONCURRENTLY` | `DROP INDEX` |
+//! | `OVERRIDING USER VALUE` / `SYSTEM VALUE` | nothing |
+
+use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+
+pub(super) fn rescue(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut output: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut rest = tokens.as_slice();
+    // The words of the lock clause whose OF list is being read.
+    let mut lock: Option<Vec<TokenWithSpan>> = None;
+    while let Some((token, tail)) = rest.split_first() {
+        if starts(rest, &["FOR", "NO", "KEY", "UPDATE"]) {
+            output.extend([rest[0].clone(), rest[3].clone()]);
+            rest = &rest[4..];
+            lock = lock_list(&output, rest);
+        } else if starts(rest, &["FOR", "KEY", "SHARE"]) {
+            output.extend([rest[0].clone(), rest[2].clone()]);
+            rest = &rest[3..];
+            lock = lock_list(&output, rest);
+        } else if starts(rest, &["FOR", "UPDATE", "OF"]) || starts(rest, &["FOR", "SHARE", "OF"]) {
+            output.extend(rest[..2].iter().cloned());
+            rest = &rest[2..];
+            lock = lock_list(&output, rest);
+        } else if let (Some(words), Token::Comma) = (&lock, &token.token) {
+            output.extend(words.iter().cloned());
+            rest = tail;
+        } else if starts(rest, &["OVERRIDING", "USER", "VALUE"]) || starts(rest, &["OVERRIDING", "SYSTEM", "VALUE"]) {
+            rest = &rest[3..];
+        } else if output.len() == 2 && starts(&output, &["DROP", "INDEX"]) && is_word(token, "CONCURRENTLY") {
+            rest = tail;
+        } else if let Some(length) = conflict_predicate(&output, rest) {
+            rest = &rest[length..];
+        } else {
+            if lock.is_some() && !matches!(token.token, Token::Period) && !is_name(token) {
+                lock = None;
+            }
+            output.push(token.clone());
+            rest = tail;
+        }
+    }
+    output
+}
+
+/// Whether this is `ALTER TABLE|INDEX name SPLIT AT …`; true for an index.
+pub(super) fn is_split_at(tokens: &[TokenWithSpan]) -> Option<bool> {
+    let is_index = starts(tokens, &["ALTER", "INDEX"]);
+    if !is_index && !starts(tokens, &["ALTER", "TABLE"]) {
+        return None;
+    }
+    let mut rest = tokens.get(3..)?;
+    while matches!(rest.first()?.token, Token::Period) {
+        rest = rest.get(2..)?;
+    }
+    starts(rest, &["SPLIT", "AT"]).then_some(is_index)
+}
+
+/// The words to repeat for each further table of an `OF` list; the output ends with `FOR UPDATE` or `FOR SHARE`.
+fn lock_list(output: &[TokenWithSpan], rest: &[TokenWithSpan]) -> Option<Vec<TokenWithSpan>> {
+    let of = rest.first().filter(|token| is_word(token, "OF"))?;
+    let mut words = output[output.len() - 2..].to_vec();
+    words.push(of.clone());
+    Some(words)
+}
+
+/// `rest` is `WHERE … DO` after `ON CONFLICT (…)`: how many tokens to leave out.
+fn conflict_predicate(output: &[TokenWithSpan], rest: &[TokenWithSpan]) -> Option<usize> {
+    if !is_word(rest.first()?, "WHERE") || output.last()?.token != Token::RParen {
+        return None;
+    }
+    let mut depth = 0usize;
+    let open = output.iter().rposition(|token| {
+        match token.token {
+            Token::RParen => depth += 1,
+            Token::LParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    })?;
+    if open < 2 || !starts(&output[open - 2..], &["ON", "CONFLICT"]) {
+        return None;
+    }
+    rest.windows(2).position(|pair| {
+        is_word(&pair[0], "DO") && (is_word(&pair[1], "NOTHING") || is_word(&pair[1], "UPDATE"))
+    })
+}
+
+fn starts(tokens: &[TokenWithSpan], words: &[&str]) -> bool {
+    tokens.len() >= words.len() && words.iter().zip(tokens).all(|(word, token)| is_word(token, word))
+}
+
+fn is_word(token: &TokenWithSpan, expected: &str) -> bool {
+    matches!(&token.token, Token::Word(Word { value, quote_style: None, .. }) if value.eq_ignore_ascii_case(expected))
+}
+
+fn is_name(token: &TokenWithSpan) -> bool {
+    matches!(&token.token, Token::Word(_)) && !is_word(token, "NOWAIT") && !is_word(token, "SKIP")
+}
