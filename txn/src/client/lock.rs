@@ -40,51 +40,95 @@ impl Txn {
         LockedRow { granted: locked.granted, value }
     }
 
-    /// Asks until every key is granted (or left out).
+    /// Asks until every key is granted (or left out). At first all ranges at once; where one lets us wait, what lies behind it
+    /// in key order is given back and asked for again afterwards: so two statements that lock the same rows meet in the
+    /// same order, as they would in one range, and do not end in a deadlock.
     async fn acquire(&mut self, keys: &[Key], mode: LockMode, wait: WaitPolicy) -> Result<Vec<Locked>> {
-        let begin_ts = self.begin_ts().await?;
         let timeout_at = self.lock_timeout.map(|timeout| self.client.runtime.now() + timeout);
         let mut patience = Patience::endless();
         let mut locked: Vec<Option<Locked>> = vec![None; keys.len()];
         let mut wanted: Vec<usize> = (0..keys.len()).collect();
         loop {
-            let txn = self.open.id;
-            let wanted_keys: Vec<Key> = wanted.iter().map(|index| keys[*index].clone()).collect();
-            let make = |items: &[usize]| {
-                let keys = items.iter().map(|item| wanted_keys[*item].clone()).collect();
-                Command::Lock(Lock { txn, begin_ts, mode, wait, keys })
-            };
-            let deadline = self.client.deadline();
-            let replies = self.client.each_range::<LockReply>(&wanted_keys, make, deadline, &mut self.stats).await?;
-            let mut left = Vec::new();
-            let mut blockers = Vec::new();
-            for (items, reply) in replies {
-                let items = items.into_iter().map(|item| wanted[item]);
-                match reply {
-                    LockReply::Granted(granted) if granted.len() == items.len() => {
-                        for (index, granted) in items.zip(granted) {
-                            locked[index] = Some(granted);
-                        }
-                    }
-                    LockReply::Granted(_) => return Err(unexpected_reply()),
-                    LockReply::Waiting(by) => {
-                        left.extend(items);
-                        blockers.extend(by);
-                    }
-                    LockReply::Locked(Blocker { key, txn, .. }) => {
-                        return Err(Error::LockNotAvailable { key, other: txn });
-                    }
-                    LockReply::Deadlock(cycle) => return Err(Error::Deadlock(cycle)),
+            let mut waiting = self.ask(keys, &wanted, mode, wait, &mut locked).await?;
+            waiting.sort_by(|a, b| a.first_key(keys).cmp(&b.first_key(keys)));
+            let mut waiting = waiting.into_iter();
+            let Some(first) = waiting.next() else {
+                wanted = (0..keys.len()).filter(|index| locked[*index].is_none()).collect();
+                if wanted.is_empty() {
+                    return Ok(locked.into_iter().flatten().collect());
                 }
-            }
-            if left.is_empty() {
-                return locked.into_iter().map(|locked| locked.ok_or_else(unexpected_reply)).collect();
-            }
-            self.give_up_at(timeout_at, &blockers)?;
-            left.sort_unstable();
-            wanted = left;
-            self.wait_out(&mut patience, blockers).await?;
+                continue;
+            };
+            self.give_up_at(timeout_at, &first.blockers)?;
+            let granted_behind = wanted.iter().filter(|index| {
+                locked[**index].is_some() && Some(&keys[**index]) > first.first_key(keys) && self.is_new(&keys[**index])
+            });
+            let behind: Vec<usize> = granted_behind.copied().chain(waiting.flat_map(|other| other.items)).collect();
+            self.give_back(keys, &behind, &mut locked).await?;
+            wanted = first.items;
+            self.wait_out(&mut patience, first.blockers).await?;
         }
+    }
+
+    /// One round: fills in what is granted, and answers who lets us wait.
+    async fn ask(
+        &mut self,
+        keys: &[Key],
+        wanted: &[usize],
+        mode: LockMode,
+        wait: WaitPolicy,
+        locked: &mut [Option<Locked>],
+    ) -> Result<Vec<Waiting>> {
+        let begin_ts = self.begin_ts().await?;
+        let txn = self.open.id;
+        let wanted_keys: Vec<Key> = wanted.iter().map(|index| keys[*index].clone()).collect();
+        let make = |items: &[usize]| {
+            let keys = items.iter().map(|item| wanted_keys[*item].clone()).collect();
+            Command::Lock(Lock { txn, begin_ts, mode, wait, keys })
+        };
+        let deadline = self.client.deadline();
+        let replies = self.client.each_range::<LockReply>(&wanted_keys, make, deadline, &mut self.stats).await?;
+        let mut waiting = Vec::new();
+        for (items, reply) in replies {
+            let items: Vec<usize> = items.into_iter().map(|item| wanted[item]).collect();
+            match reply {
+                LockReply::Granted(granted) if granted.len() == items.len() => {
+                    for (index, granted) in items.into_iter().zip(granted) {
+                        locked[index] = Some(granted);
+                    }
+                }
+                LockReply::Granted(_) => return Err(unexpected_reply()),
+                LockReply::Waiting(blockers) => waiting.push(Waiting { items, blockers }),
+                LockReply::Locked(Blocker { key, txn, .. }) => {
+                    return Err(Error::LockNotAvailable { key, other: txn });
+                }
+                LockReply::Deadlock(cycle) => return Err(Error::Deadlock(cycle)),
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Whether a key was not held before this statement.
+    fn is_new(&self, key: &Key) -> bool {
+        self.open.seen(key).is_none()
+    }
+
+    /// Releases locks, or places in queues, that this statement will ask for again.
+    async fn give_back(&mut self, keys: &[Key], behind: &[usize], locked: &mut [Option<Locked>]) -> Result<()> {
+        if behind.is_empty() {
+            return Ok(());
+        }
+        for index in behind {
+            locked[*index] = None;
+        }
+        let txn = self.open.id;
+        let released: Vec<Key> =
+            behind.iter().map(|index| &keys[*index]).filter(|key| self.is_new(key)).cloned().collect();
+        let make =
+            |items: &[usize]| Command::Unlock { txn, keys: items.iter().map(|item| released[*item].clone()).collect() };
+        let deadline = self.client.deadline();
+        self.client.each_range::<()>(&released, make, deadline, &mut self.stats).await?;
+        Ok(())
     }
 
     fn give_up_at(&self, timeout_at: Option<Monotonic>, blockers: &[Blocker]) -> Result<()> {
@@ -167,5 +211,17 @@ impl Txn {
             }
         }
         Ok(())
+    }
+}
+
+/// A range that lets us wait, and for whom.
+struct Waiting {
+    items: Vec<usize>,
+    blockers: Vec<Blocker>,
+}
+
+impl Waiting {
+    fn first_key<'k>(&self, keys: &'k [Key]) -> Option<&'k Key> {
+        self.items.iter().map(|item| &keys[*item]).min()
     }
 }

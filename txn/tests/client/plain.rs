@@ -1,10 +1,12 @@
 //! What is awkward to tell as a story.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base::{Span, Timestamp};
 use bytes::Bytes;
-use txn::{Error, LockMode, Options, ScanRequest, TxnClient, WaitPolicy, testing::World};
+use txn::{
+    Error, LockMode, Options, Pushdown, RowSink, ScanRequest, TxnClient, Verdict, WaitPolicy, server, testing::World,
+};
 
 fn world() -> (World, TxnClient) {
     let mut world = World::real(1);
@@ -166,4 +168,74 @@ fn operations_are_send() {
     is_send(&txn.scan(&ScanRequest::default()));
     is_send(&txn.bulk_write(Vec::new(), true));
     is_send(&txn.commit());
+}
+
+/// Program `count`: swallows and counts; program `odd`: keeps the rows whose key ends in an odd digit.
+struct Programs;
+
+struct Program {
+    count: Option<u64>,
+}
+
+impl Pushdown for Programs {
+    fn compile(&self, program: &[u8]) -> Result<Box<dyn RowSink>, String> {
+        Ok(Box::new(Program { count: (program == b"count").then_some(0) }))
+    }
+}
+
+impl RowSink for Program {
+    fn row(&mut self, key: &[u8], _value: &[u8]) -> Result<Verdict, String> {
+        let odd = key.last().is_some_and(|digit| digit % 2 == 1);
+        Ok(match &mut self.count {
+            Some(count) => {
+                *count += 1;
+                Verdict::Drop
+            }
+            None if odd => Verdict::Keep,
+            None => Verdict::Drop,
+        })
+    }
+
+    fn finish(&mut self) -> Result<Option<Bytes>, String> {
+        Ok(self.count.map(|count| Bytes::copy_from_slice(&count.to_be_bytes())))
+    }
+}
+
+/// Ranges work side by side, and each of them in several pages; the parts still add up and come in order.
+#[test]
+fn work_is_pushed_down_to_all_ranges() {
+    let options = server::Options { page_versions_max: 7, ..server::Options::default() };
+    let mut world = World::new(1, server::evaluate_factory(Arc::new(Programs), options));
+    let (_, client) = world.gateway(Options::default());
+    let mut txn = client.begin();
+    for row in 0..200 {
+        txn.put_blind(Bytes::from(format!("k{row:03}")), key("v")).unwrap();
+    }
+    world.block_on(txn.commit()).unwrap();
+    for border in (0..200).step_by(15) {
+        world.cell.split(format!("k{border:03}").as_bytes());
+    }
+    for reverse in [false, true] {
+        let mut txn = client.begin();
+        let (counted, odd) = world.block_on(async move {
+            let request = |program: &'static str| ScanRequest {
+                span: Span::new("k010", "k190"),
+                reverse,
+                limit_rows: 0,
+                pushdown: Some(key(program)),
+            };
+            let counted = txn.scan(&request("count")).await.unwrap();
+            (counted, txn.scan(&request("odd")).await.unwrap())
+        });
+        assert_eq!((counted.rows.len(), counted.resume), (0, None));
+        let count: u64 = counted.pushed.iter().map(|part| u64::from_be_bytes(part[..].try_into().unwrap())).sum();
+        assert_eq!(count, 180);
+        let mut expected: Vec<Bytes> =
+            (10..190).filter(|row| row % 2 == 1).map(|row| format!("k{row:03}").into()).collect();
+        if reverse {
+            expected.reverse();
+        }
+        assert_eq!(odd.rows.into_iter().map(|(key, _)| key).collect::<Vec<_>>(), expected);
+        assert_eq!(odd.resume, None);
+    }
 }
