@@ -408,14 +408,14 @@ fn random_weather(rng: &mut Rng) -> Weather {
     }
 }
 
-/// Every range has a leader and all replicas have applied the same.
+/// Every range has a leader, and all replicas have applied all that any of them has in its log.
 fn settled(world: &World) -> bool {
     let states: Vec<_> = (1..=3).filter_map(|node| world.store(node)).map(|store| store.status()).collect();
     let applied = |state: &[storage::store::ReplicaStatus]| {
         state.iter().map(|replica| (replica.range, replica.descriptor.clone(), replica.applied)).collect::<Vec<_>>()
     };
     states.len() == 3
-        && states.iter().all(|state| state.iter().all(|replica| replica.applied == replica.committed))
+        && states.iter().flatten().all(|replica| replica.applied == replica.log_last)
         && states.iter().all(|state| applied(state) == applied(&states[0]))
         && states[0].iter().all(|replica| {
             states.iter().flatten().any(|other| other.range == replica.range && other.is_leader)
