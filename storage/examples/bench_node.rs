@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, net::TcpListener, sync::Arc, time::Duration};
 use base::{Monotonic, NodeId, Span, Timestamp};
 use bytes::Bytes;
 use storage::{
-    Access, Cluster, ColumnFamily, Evaluate, EvaluateContext, EvaluateFactory, Outcome, Reader, Result, Token, WriteBatch,
+    Access, Cluster, ColumnFamily, Evaluate, EvaluateContext, EvaluateFactory, Outcome, Reader, Result, Token,
+    WriteBatch,
     router::{NodeClient, Router, RouterOptions},
     shell::{Node, NodeOptions, TcpClient, TokioRuntime, monotonic_now},
 };
@@ -112,7 +113,9 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let latencies = run(&router, clients, seconds, kind).await?;
         let after = counters(&router).await?;
         let at = |permille: usize| latencies.get(latencies.len() * permille / 1000).copied().unwrap_or_default();
-        let per = |name: &str| (after.get(name).unwrap_or(&0) - before.get(name).unwrap_or(&0)) as f64 / latencies.len() as f64;
+        let per = |name: &str| {
+            (after.get(name).unwrap_or(&0) - before.get(name).unwrap_or(&0)) as f64 / latencies.len() as f64
+        };
         println!(
             "{shape:10} {name:6} {clients:3} clients: {:8.0}/s  p50 {:?}  p99 {:?}  fsyncs {:.2}  messages {:.2}  rounds {:.2}",
             latencies.len() as f64 / seconds as f64,

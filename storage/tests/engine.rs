@@ -169,7 +169,11 @@ impl<H: Host> Runner for Script<H> {
 
 fn dump(cursor: &mut dyn Cursor, reverse: bool, from: &[u8]) -> storage::Result<String> {
     let mut output = String::new();
-    if reverse { cursor.seek_before(from)? } else { cursor.seek(from)? }
+    if reverse {
+        cursor.seek_before(from)?
+    } else {
+        cursor.seek(from)?
+    }
     while let Some(key) = cursor.key() {
         let value = cursor.value();
         writeln!(output, "{}={}", key.escape_ascii(), value.escape_ascii()).expect("String never fails");

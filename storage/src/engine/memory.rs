@@ -1,10 +1,6 @@
 //! The engine of the simulator and of tests: ordered maps in memory, and beside them the state that a crash would leave.
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -13,6 +9,7 @@ use super::{ColumnFamily, Cursor, Engine, Reader, WriteBatch, WriteOp};
 use crate::error::Result;
 
 type Map = BTreeMap<Bytes, Bytes>;
+type Bounds<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 /// One map per column family, shared with snapshots and cursors; the first write after a snapshot copies the map it touches.
 #[derive(Clone, Default)]
@@ -196,7 +193,7 @@ impl Cursor for MapCursor {
 }
 
 /// The bounds of a half-open span as `BTreeMap::range` takes them; `None` for an empty span, for which it would panic.
-fn bounds<'a>(start: &'a [u8], end: &'a [u8]) -> Option<(Bound<&'a [u8]>, Bound<&'a [u8]>)> {
+fn bounds<'a>(start: &'a [u8], end: &'a [u8]) -> Option<Bounds<'a>> {
     match end.is_empty() {
         true => Some((Bound::Included(start), Bound::Unbounded)),
         false => (start < end).then_some((Bound::Included(start), Bound::Excluded(end))),

@@ -38,10 +38,21 @@ impl ColumnFamily {
 /// One change to the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WriteOp {
-    Put { cf: ColumnFamily, key: Bytes, value: Bytes },
-    Delete { cf: ColumnFamily, key: Bytes },
+    Put {
+        cf: ColumnFamily,
+        key: Bytes,
+        value: Bytes,
+    },
+    Delete {
+        cf: ColumnFamily,
+        key: Bytes,
+    },
     /// Deletes `start <= key < end`; an empty `end` means to the end.
-    DeleteRange { cf: ColumnFamily, start: Bytes, end: Bytes },
+    DeleteRange {
+        cf: ColumnFamily,
+        start: Bytes,
+        end: Bytes,
+    },
 }
 
 /// Changes that happen together, in order.

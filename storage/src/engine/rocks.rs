@@ -7,8 +7,8 @@ use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator, FlushOptions, Options, Range,
-    ReadOptions, Snapshot, WriteOptions,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator, FlushOptions, Options,
+    Range, ReadOptions, Snapshot, WriteOptions,
 };
 use self_cell::self_cell;
 

@@ -98,7 +98,13 @@ impl Router {
 
 impl Inner {
     /// Has the leader of a range answer `body`.
-    async fn ask(&self, range: RangeId, replicas: &[NodeId], body: RequestBody, deadline: Monotonic) -> Result<ResponseBody> {
+    async fn ask(
+        &self,
+        range: RangeId,
+        replicas: &[NodeId],
+        body: RequestBody,
+        deadline: Monotonic,
+    ) -> Result<ResponseBody> {
         Chase::new(self, range, replicas, body, deadline).run().await
     }
 

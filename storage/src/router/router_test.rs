@@ -298,22 +298,25 @@ fn locates_heals_and_splits() {
     let mut split = false;
     let bench = bench(move |_, _, body| {
         let (left, right) = (descriptor(2, 2, "", "m"), descriptor(9, 2, "m", ""));
-        Some((1, Ok(match body {
-            // The map does not know of the split before it is told.
-            RequestBody::Lookup { .. } if !split => {
-                ResponseBody::Descriptors(vec![(descriptor(2, 1, "", ""), Some(NodeId(2)))])
-            }
-            RequestBody::Lookup { .. } => {
-                ResponseBody::Descriptors(vec![(left, Some(NodeId(2))), (right, Some(NodeId(3)))])
-            }
-            RequestBody::Evaluate { epoch: 1, .. } => {
-                split = true;
-                ResponseBody::RangeChanged(vec![left, right])
-            }
-            RequestBody::Evaluate { .. } => return Some((1, evaluated())),
-            RequestBody::Split { .. } => ResponseBody::Done,
-            _ => return None,
-        })))
+        Some((
+            1,
+            Ok(match body {
+                // The map does not know of the split before it is told.
+                RequestBody::Lookup { .. } if !split => {
+                    ResponseBody::Descriptors(vec![(descriptor(2, 1, "", ""), Some(NodeId(2)))])
+                }
+                RequestBody::Lookup { .. } => {
+                    ResponseBody::Descriptors(vec![(left, Some(NodeId(2))), (right, Some(NodeId(3)))])
+                }
+                RequestBody::Evaluate { epoch: 1, .. } => {
+                    split = true;
+                    ResponseBody::RangeChanged(vec![left, right])
+                }
+                RequestBody::Evaluate { .. } => return Some((1, evaluated())),
+                RequestBody::Split { .. } => ResponseBody::Done,
+                _ => return None,
+            }),
+        ))
     });
     let (world, router) = (&bench.world, &bench.router);
     let route = world.block_on(router.locate(b"z", deadline(1000))).expect("located");
@@ -327,7 +330,8 @@ fn locates_heals_and_splits() {
     assert!(world.block_on(router.evaluate(&route, Bytes::new(), deadline(1000))).is_ok());
     assert!(world.block_on(router.split(b"m", deadline(1000))).is_ok());
     assert!(world.block_on(router.split(b"q", deadline(1000))).is_ok());
-    let splits = bench.nodes.calls.lock().iter().filter(|(_, _, body)| matches!(body, RequestBody::Split { .. })).count();
+    let splits =
+        bench.nodes.calls.lock().iter().filter(|(_, _, body)| matches!(body, RequestBody::Split { .. })).count();
     assert_eq!(splits, 1, "m begins a range already");
 }
 

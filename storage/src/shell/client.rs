@@ -96,7 +96,12 @@ impl Drop for TcpClient {
 }
 
 impl NodeClient for TcpClient {
-    fn call(&self, node: NodeId, body: RequestBody, timeout: Duration) -> BoxFuture<'_, Result<ResponseBody, CallError>> {
+    fn call(
+        &self,
+        node: NodeId,
+        body: RequestBody,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<ResponseBody, CallError>> {
         let done = |result| -> BoxFuture<'_, Result<ResponseBody, CallError>> { Box::pin(std::future::ready(result)) };
         let unsent = |why: &str| Err(CallError::Unsent(why.to_owned()));
         let Some(connection) = self.connection(node) else { return done(unsent("not connected")) };

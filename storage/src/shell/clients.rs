@@ -197,8 +197,8 @@ impl NodeHandle {
             Err(NotBegun::TooMany) => return Box::pin(std::future::ready(Ok(overloaded()))),
         };
         let request = Request { id: call.id, timeout_ms: timeout_ms(timeout), body };
-        if driver.push_request(self.client, request).is_err() {
-            return Box::pin(std::future::ready(Ok(overloaded())));
+        if let Err(refusal) = driver.push_request(self.client, request) {
+            return Box::pin(std::future::ready(Ok(refusal)));
         }
         driver.drive();
         Box::pin(async move { call.wait().await.ok_or_else(|| CallError::Lost("the node has stopped".into())) })
@@ -206,7 +206,12 @@ impl NodeHandle {
 }
 
 impl NodeClient for NodeHandle {
-    fn call(&self, node: NodeId, body: RequestBody, timeout: Duration) -> BoxFuture<'_, Result<ResponseBody, CallError>> {
+    fn call(
+        &self,
+        node: NodeId,
+        body: RequestBody,
+        timeout: Duration,
+    ) -> BoxFuture<'_, Result<ResponseBody, CallError>> {
         if node != self.node {
             return Box::pin(std::future::ready(Err(CallError::Unsent(format!("{node} is not in this process")))));
         }

@@ -42,7 +42,8 @@ impl Dialer {
         // One warning for each time that a node goes away, not for each attempt.
         let mut quiet = false;
         loop {
-            match timeout(CONNECT_TIMEOUT, self.connect()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            match timeout(CONNECT_TIMEOUT, self.connect()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            {
                 Ok((reader, connection)) => {
                     tracing::debug!(node = %self.node, address = self.address, "connected");
                     (backoff, quiet) = (BACKOFF_FIRST, false);

@@ -21,7 +21,7 @@ use base::{Monotonic, NodeId};
 use parking_lot::{Condvar, Mutex};
 
 use super::{
-    clients::Clients,
+    clients::{Clients, overloaded},
     counters::Counters,
     link::Link,
     peers::Peers,
@@ -102,12 +102,16 @@ impl Driver {
         }
     }
 
-    /// Puts a request into the mailbox; hands it back when too many wait. Call [`Driver::drive`] afterwards.
-    pub fn push_request(&self, client: ClientId, request: Request) -> Result<(), Request> {
+    /// Puts a request into the mailbox, or says at once why not. Call [`Driver::drive`] afterwards.
+    pub fn push_request(&self, client: ClientId, request: Request) -> Result<(), ResponseBody> {
         let mut mailbox = self.mailbox.lock();
-        if mailbox.requests >= self.requests_max || self.is_stopping() {
+        if self.is_stopping() {
+            // Others will serve it.
+            return Err(ResponseBody::NotLeader { hint: None, maybe_applied: false });
+        }
+        if mailbox.requests >= self.requests_max {
             self.counters.requests_refused.add(1);
-            return Err(request);
+            return Err(overloaded());
         }
         mailbox.requests += 1;
         mailbox.events.push_back(Event::Request { client, request });

@@ -64,7 +64,11 @@ pub enum PushError {
 
 impl Link {
     /// Takes over the sending half; the task that helps out runs until the link is closed.
-    pub fn start(stream: Box<dyn AsyncWrite + Send + Unpin>, buffered_bytes_max: usize, tokio: &tokio::runtime::Handle) -> Arc<Link> {
+    pub fn start(
+        stream: Box<dyn AsyncWrite + Send + Unpin>,
+        buffered_bytes_max: usize,
+        tokio: &tokio::runtime::Handle,
+    ) -> Arc<Link> {
         let signals = Arc::new(Signals::default());
         let state = State { stream, buffer: Vec::new(), written: 0, blocked: false, closed: false };
         let link = Arc::new(Link {

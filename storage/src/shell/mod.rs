@@ -117,8 +117,9 @@ pub struct Node {
 impl Node {
     /// Opens the data, begins to listen, and starts the threads. Must be called within a tokio runtime (of several threads).
     pub fn start(options: NodeOptions, factory: EvaluateFactory) -> Result<Node> {
-        let listener = TcpListener::bind(options.listen).map_err(|error| {
-            Error::Unavailable { reason: format!("cannot listen on {}: {error}", options.listen), maybe_applied: false }
+        let listener = TcpListener::bind(options.listen).map_err(|error| Error::Unavailable {
+            reason: format!("cannot listen on {}: {error}", options.listen),
+            maybe_applied: false,
         })?;
         Node::start_on(listener, options, factory)
     }
@@ -130,8 +131,7 @@ impl Node {
         let (engine, mut log) = open_storage(&options)?;
         let loaded = log.load()?;
         let rng = Rng::new(random_u64());
-        let store =
-            Store::open(options.store.clone(), engine.clone(), loaded, factory, rng, monotonic_now())?;
+        let store = Store::open(options.store.clone(), engine.clone(), loaded, factory, rng, monotonic_now())?;
         let peers = Peers::new(options.store.nodes.iter().copied().filter(|node| *node != options.id));
         let counters = Arc::new(Counters::default());
         let driver = Arc::new(Driver::new(Box::new(store), peers, options.requests_max, counters));

@@ -164,16 +164,14 @@ impl Server {
     fn request(&self, client: ClientId, connection: &Connection, request: Request) {
         use std::sync::atomic::Ordering::Relaxed;
         let id = request.id;
-        let accepted = connection.in_flight.load(Relaxed) < IN_FLIGHT_MAX && {
-            connection.in_flight.fetch_add(1, Relaxed);
-            let pushed = self.driver.push_request(client, request).is_ok();
-            if !pushed {
-                connection.in_flight.fetch_sub(1, Relaxed);
-            }
-            pushed
+        // Counted before it is pushed: another thread may answer it at once.
+        let pushed = match connection.in_flight.fetch_add(1, Relaxed) < IN_FLIGHT_MAX {
+            true => self.driver.push_request(client, request),
+            false => Err(clients::overloaded()),
         };
-        if !accepted {
-            connection.send(&Response { id, body: clients::overloaded() });
+        if let Err(body) = pushed {
+            connection.in_flight.fetch_sub(1, Relaxed);
+            connection.send(&Response { id, body });
         }
     }
 }

@@ -47,7 +47,8 @@ impl Machine for Core {
         for event in events {
             match event {
                 Event::Request { client, request } => {
-                    let reply = |body, valid_until| Reply { client, response: Response { id: request.id, body }, valid_until };
+                    let reply =
+                        |body, valid_until| Reply { client, response: Response { id: request.id, body }, valid_until };
                     match request.body {
                         RequestBody::Lookup { key, .. } => {
                             effects.log.push(record(&key));

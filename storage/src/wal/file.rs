@@ -268,7 +268,8 @@ impl FileLog {
     /// Removes the segments at the front that nobody needs, carrying over what little holds them.
     fn reclaim(&mut self) -> Result<()> {
         while let Some((&oldest, &size)) = self.sealed.first_key_value() {
-            let pinned = self.ranges.iter().filter(|(_, places)| places.oldest_segment().is_some_and(|at| at <= oldest));
+            let pinned =
+                self.ranges.iter().filter(|(_, places)| places.oldest_segment().is_some_and(|at| at <= oldest));
             let (stragglers, bytes): (Vec<RangeId>, Vec<u64>) =
                 pinned.map(|(range, places)| (*range, places.live_bytes())).unzip();
             if !stragglers.is_empty() {

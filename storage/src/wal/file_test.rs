@@ -144,7 +144,10 @@ fn a_missing_segment_is_reported() {
     fs::remove_file(super::segment::path(dir.path(), 2)).expect("remove");
     assert!(matches!(open(dir.path()).1, Err(Error::Corrupt(_))));
     fs::remove_file(super::segment::path(dir.path(), 1)).expect("remove");
-    assert!(matches!(open(dir.path()).1, Err(Error::Corrupt(_))), "entries 1 and 2 are gone, but nobody truncated them");
+    assert!(
+        matches!(open(dir.path()).1, Err(Error::Corrupt(_))),
+        "entries 1 and 2 are gone, but nobody truncated them"
+    );
 }
 
 fn flip(path: &Path, offset: u64) {

@@ -132,7 +132,13 @@ fn header(number: u64, previous_end: u64) -> [u8; HEADER_BYTES as usize] {
 }
 
 /// Encodes `record` as the frame that will stand at `offset`, appending it to `frames`. Returns the length of the frame.
-pub fn encode(frames: &mut Vec<u8>, number: u64, offset: u64, synced: u64, record: &impl Serialize) -> io::Result<usize> {
+pub fn encode(
+    frames: &mut Vec<u8>,
+    number: u64,
+    offset: u64,
+    synced: u64,
+    record: &impl Serialize,
+) -> io::Result<usize> {
     let start = frames.len();
     frames.resize(start + FRAME_HEADER_BYTES, 0);
     let mut encoded = postcard::to_extend(record, std::mem::take(frames)).map_err(io::Error::other)?;
