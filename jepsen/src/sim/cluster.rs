@@ -21,7 +21,7 @@ use super::{
 use crate::workload::client::Slot;
 
 pub const NODES: u64 = 3;
-pub const GATEWAYS: u32 = 2;
+pub const GATEWAYS: u32 = 3;
 
 pub struct ClusterOptions {
     pub planted: Option<Planted>,

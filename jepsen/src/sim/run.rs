@@ -153,7 +153,7 @@ fn set_up(cluster: &mut Cluster, workload: &dyn Workload) -> Result<(), String> 
         let bootstrap = |database: Arc<sql::Database>| -> BoxFuture<'static, Result<(), sql::SqlError>> {
             Box::pin(async move { database.bootstrap().await })
         };
-        let made = gateways.run(&mut Rng::new(0), |_| Outcome::Aborted, bootstrap).await;
+        let made = gateways.run(0, &mut Rng::new(0), |_| Outcome::Aborted, bootstrap).await;
         made.value.ok_or_else(|| "the catalog could not be made".to_owned())?;
         own.await
     });

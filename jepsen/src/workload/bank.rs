@@ -45,7 +45,7 @@ impl Workload for Bank {
             let step = draw(process, &mut rng);
             let index = history.lock().begin(process, gateways.now(), step.clone());
             let work = step.clone();
-            let attempt = statement::in_session(&gateways, &mut rng, move |session| Box::pin(transact(session, work))).await;
+            let attempt = statement::in_session(&gateways, process, &mut rng, move |session| Box::pin(transact(session, work))).await;
             history.lock().end(index, gateways.now(), attempt.outcome, attempt.value.unwrap_or(step));
         })
     }
@@ -69,7 +69,7 @@ impl Workload for Bank {
 }
 
 fn draw(process: u32, rng: &mut Rng) -> Step {
-    if process % 3 == 2 {
+    if Gateways::is_reader(process) {
         return Step::ReadAll { balances: None };
     }
     let from = rng.below(ACCOUNTS as u64) as i64;

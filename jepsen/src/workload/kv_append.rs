@@ -33,7 +33,7 @@ fn key(of: u64) -> Bytes {
 impl Workload for KvAppend {
     fn setup(&self, gateways: Gateways) -> BoxFuture<'static, Result<(), String>> {
         Box::pin(async move {
-            for at in [2, 4] {
+            for at in [3, 9] {
                 split(&gateways, key(at)).await?;
             }
             Ok(())
@@ -53,7 +53,7 @@ impl Workload for KvAppend {
             let index = state.lock().history.begin(process, gateways.now(), steps.clone());
             let (work, locking) = (steps.clone(), rng.chance(1, 2));
             let attempt = gateways
-                .run(&mut rng, judge, move |database| Box::pin(transact(database.txn_client().clone(), work, locking)))
+                .run(process, &mut rng, judge, move |database| Box::pin(transact(database.txn_client().clone(), work, locking)))
                 .await;
             state.lock().history.end(index, gateways.now(), attempt.outcome, attempt.value.unwrap_or(steps));
         })
@@ -79,7 +79,7 @@ async fn split(gateways: &Gateways, at: Bytes) -> Result<(), String> {
             client.cluster.split(&at, client.runtime.now() + Duration::from_secs(10)).await
         })
     };
-    let attempt = gateways.run(&mut Rng::new(0), |_| Outcome::Aborted, work).await;
+    let attempt = gateways.run(0, &mut Rng::new(0), |_| Outcome::Aborted, work).await;
     attempt.value.ok_or_else(|| "the split failed".to_owned())
 }
 
@@ -142,7 +142,7 @@ async fn read_all(gateways: &Gateways) -> Result<BTreeMap<u64, Vec<u64>>, String
                 Ok(rows)
             })
         };
-        if let Some(rows) = gateways.run(&mut rng, judge, scan).await.value {
+        if let Some(rows) = gateways.run(0, &mut rng, judge, scan).await.value {
             let mut lists: BTreeMap<u64, Vec<u64>> = (0..KEYS).map(|key| (key, Vec::new())).collect();
             for (key, list) in rows {
                 let of = base::keycode::take_u64(&mut &key[PREFIX.len()..]).map_err(|_| "a foreign key".to_owned())?;

@@ -12,7 +12,7 @@ use crate::{
     history::{History, Step},
 };
 
-pub const KEYS: u64 = 6;
+pub const KEYS: u64 = 18;
 
 #[derive(Default)]
 pub struct ListAppend {
@@ -29,7 +29,7 @@ impl Workload for ListAppend {
     fn setup(&self, gateways: Gateways) -> BoxFuture<'static, Result<(), String>> {
         let statements = [
             "CREATE TABLE lists (key int8 PRIMARY KEY, list text NOT NULL)",
-            "ALTER TABLE lists SPLIT AT VALUES (2), (4)",
+            "ALTER TABLE lists SPLIT AT VALUES (3), (9)",
         ];
         Box::pin(statement::setup(gateways, statements.map(str::to_owned).to_vec()))
     }
@@ -47,7 +47,7 @@ impl Workload for ListAppend {
             let steps = draw(&mut state.lock(), process, &mut rng);
             let index = state.lock().history.begin(process, gateways.now(), steps.clone());
             let work = steps.clone();
-            let attempt = statement::in_session(&gateways, &mut rng, move |session| Box::pin(transact(session, work))).await;
+            let attempt = statement::in_session(&gateways, process, &mut rng, move |session| Box::pin(transact(session, work))).await;
             let answered = attempt.value.unwrap_or(steps);
             state.lock().history.end(index, gateways.now(), attempt.outcome, answered);
         })
@@ -82,10 +82,11 @@ impl ListAppend {
 /// One to four steps; values are unique in the history. Every third client only reads: a reader is not held up where writers
 /// are, so that there is somebody to see a state that is out of date.
 pub fn draw(state: &mut State, process: u32, rng: &mut Rng) -> Vec<Step> {
-    let reads_only = process % 3 == 2;
+    let reads_only = Gateways::is_reader(process);
     (0..rng.between(1, 4))
         .map(|_| {
-            let key = rng.below(KEYS);
+            // Some keys are hot, some are hardly touched.
+            let key = rng.below(KEYS).min(rng.below(KEYS));
             if !reads_only && rng.chance(1, 2) {
                 state.next_value += 1;
                 Step::Append { key, value: state.next_value }

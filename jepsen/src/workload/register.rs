@@ -44,7 +44,7 @@ impl Workload for Register {
             let step = draw(process, &mut rng);
             let index = history.lock().begin(process, gateways.now(), step.clone());
             let work = step.clone();
-            let attempt = statement::in_session(&gateways, &mut rng, move |session| Box::pin(transact(session, work))).await;
+            let attempt = statement::in_session(&gateways, process, &mut rng, move |session| Box::pin(transact(session, work))).await;
             history.lock().end(index, gateways.now(), attempt.outcome, attempt.value.unwrap_or(step));
         })
     }
@@ -76,7 +76,7 @@ impl Workload for Register {
 fn draw(process: u32, rng: &mut Rng) -> Step {
     let value = |rng: &mut Rng| rng.below(4) as i64;
     let action = match rng.below(3) {
-        _ if process % 3 == 2 => Action::Read { seen: None },
+        _ if Gateways::is_reader(process) => Action::Read { seen: None },
         0 => Action::Read { seen: None },
         1 => Action::Write { value: value(rng) },
         _ => Action::CompareAndSet { expected: value(rng), new: value(rng), applied: false },

@@ -12,7 +12,7 @@ use super::client::{Attempt, Gateways};
 use crate::history::Outcome;
 
 /// Runs `work` in a new session on one of the gateways.
-pub async fn in_session<T, W>(gateways: &Gateways, rng: &mut Rng, work: W) -> Attempt<T>
+pub async fn in_session<T, W>(gateways: &Gateways, process: u32, rng: &mut Rng, work: W) -> Attempt<T>
 where
     T: Send + 'static,
     W: FnOnce(Session) -> BoxFuture<'static, Result<T, SqlError>> + Send + 'static,
@@ -23,7 +23,7 @@ where
             work(Session::new(database, startup)?).await
         })
     };
-    gateways.run(rng, judge, connect).await
+    gateways.run(process, rng, judge, connect).await
 }
 
 /// Whether an error says "nothing happened".
@@ -54,7 +54,7 @@ pub async fn query(session: &mut Session, text: &str) -> Result<(Vec<Row>, Strin
 
 /// One statement in a session of its own.
 pub async fn run_alone(gateways: &Gateways, rng: &mut Rng, text: String) -> Attempt<Vec<Row>> {
-    in_session(gateways, rng, move |mut session| {
+    in_session(gateways, 0, rng, move |mut session| {
         Box::pin(async move {
             let outcome = query(&mut session, &text).await;
             outcome.map(|(rows, _)| rows).inspect_err(|error| tracing::debug!(%error, text, "statement failed"))
