@@ -121,7 +121,9 @@ impl<'a> Chase<'a> {
     }
 
     fn send(&mut self, node: NodeId) {
-        let timeout = self.deadline.since(self.router.runtime.now());
+        let left = self.deadline.since(self.router.runtime.now());
+        // A network that swallows packets says nothing: after a while the request counts as lost and is sent again.
+        let timeout = left.min(self.router.options.resend_after);
         // With no time left nothing is sent; `run` gives up right after.
         if !timeout.is_zero() && !self.is_in_flight(node) {
             let answer = self.router.client.call(node, self.body.clone(), timeout);
@@ -174,11 +176,6 @@ impl<'a> Chase<'a> {
                 Ok(self.follow(None))
             }
             Ok(ResponseBody::Refused(what)) => ended(Err(Error::Refused(what))),
-            // `Error::RangeChanged` says that nothing was done.
-            Ok(ResponseBody::RangeChanged(_)) if self.is_ambiguous() => {
-                self.reason = "the range has changed since an earlier attempt that had no answer".into();
-                ended(Err(self.give_up()))
-            }
             Ok(body) => {
                 if !matches!(body, ResponseBody::RangeChanged(_)) {
                     self.router.cache.lock().set_leader(self.range, Some(node));

@@ -65,13 +65,20 @@ pub struct RouterOptions {
     /// After so long without an answer the request is sent to another replica as well: its node may hang. Commands are
     /// idempotent, so a second execution does no harm.
     pub hedge_after: Duration,
+    /// After so long without an answer the request may be sent to the same node again.
+    pub resend_after: Duration,
     /// Ranges kept in the cache.
     pub cached_ranges_max: usize,
 }
 
 impl RouterOptions {
     pub fn new(nodes: BTreeMap<NodeId, String>) -> RouterOptions {
-        RouterOptions { nodes, hedge_after: Duration::from_millis(400), cached_ranges_max: 100_000 }
+        RouterOptions {
+            nodes,
+            hedge_after: Duration::from_millis(400),
+            resend_after: Duration::from_secs(2),
+            cached_ranges_max: 100_000,
+        }
     }
 }
 

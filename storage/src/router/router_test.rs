@@ -284,16 +284,6 @@ fn a_definite_answer_ends_the_doubt() {
 }
 
 #[test]
-fn range_changed_after_a_lost_attempt_stays_ambiguous() {
-    let bench = bench(|_, node, _| match node.0 {
-        1 => Some((5, Err(CallError::Lost("reset".into())))),
-        _ => Some((1, Ok(ResponseBody::RangeChanged(vec![])))),
-    });
-    let result = bench.world.block_on(bench.router.evaluate(&route(), Bytes::new(), deadline(300)));
-    assert!(matches!(result, Err(Error::Unavailable { maybe_applied: true, .. })), "{result:?}");
-}
-
-#[test]
 fn locates_heals_and_splits() {
     let mut split = false;
     let bench = bench(move |_, _, body| {
