@@ -33,7 +33,8 @@ impl Liveness {
 
     /// Whether the node has been alive without a break for `duration`.
     pub fn is_stable(&self, node: NodeId, now: Monotonic, timeout: Duration, duration: Duration) -> bool {
-        self.is_live(node, now, timeout) && self.nodes.get(&node).is_some_and(|heard| now.since(heard.since) >= duration)
+        self.is_live(node, now, timeout)
+            && self.nodes.get(&node).is_some_and(|heard| now.since(heard.since) >= duration)
     }
 }
 

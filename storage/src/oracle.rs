@@ -48,16 +48,30 @@ pub struct SystemState {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SystemCommand {
-    RaiseCeiling { to: Timestamp },
-    Fence { op: FenceOp, at: Timestamp },
+    RaiseCeiling {
+        to: Timestamp,
+    },
+    Fence {
+        op: FenceOp,
+        at: Timestamp,
+    },
     AllocateRange,
     /// An entry of the cluster's map, as the range's leader reported it.
-    Map { descriptor: Descriptor, leader: base::NodeId },
+    Map {
+        descriptor: Descriptor,
+        leader: base::NodeId,
+    },
 }
 
 impl Default for SystemState {
     fn default() -> SystemState {
-        SystemState { ceiling: Timestamp::ZERO, fence: 0, open: BTreeMap::new(), last_range: FIRST_USER_RANGE, map: ClusterMap::default() }
+        SystemState {
+            ceiling: Timestamp::ZERO,
+            fence: 0,
+            open: BTreeMap::new(),
+            last_range: FIRST_USER_RANGE,
+            map: ClusterMap::default(),
+        }
     }
 }
 

@@ -14,10 +14,19 @@ pub enum PeerMessage {
     /// The sender is alive (see `liveness`).
     Heartbeat(Heartbeat),
     /// A question to the leader of the system range; not answered by anybody else.
-    Ask { id: u64, body: Ask },
-    Answer { id: u64, body: Answer },
+    Ask {
+        id: u64,
+        body: Ask,
+    },
+    Answer {
+        id: u64,
+        body: Answer,
+    },
     /// A leader tells the system range about its range, for the cluster's map.
-    MapReport { descriptor: Descriptor, leader: NodeId },
+    MapReport {
+        descriptor: Descriptor,
+        leader: NodeId,
+    },
     SnapshotChunk(SnapshotChunk),
     SnapshotAck(SnapshotAck),
 }

@@ -4,10 +4,10 @@
 //! One step takes many events: their proposals, log records and messages are gathered, so that one fsync and one message
 //! per node serve them all.
 
-pub mod options;
-pub(crate) mod output;
 mod asks;
 mod housekeeping;
+pub mod options;
+pub(crate) mod output;
 mod requests;
 mod snapshots;
 
@@ -33,7 +33,8 @@ use crate::{
     range::{
         SYSTEM_RANGE, admin,
         apply::ReplicaState,
-        replica::{self, Origin, Replica},
+        inbound,
+        replica::{Origin, Replica},
     },
     store::{
         asks::Asks,
@@ -92,12 +93,7 @@ pub struct ReplicaStatus {
 /// Splits the borrow of a store: a context for calls of its replicas.
 macro_rules! context {
     ($store:expr) => {
-        &mut Context {
-            now: $store.clock.now,
-            options: &$store.options,
-            engine: &*$store.engine,
-            out: &mut $store.out,
-        }
+        &mut Context { now: $store.clock.now, options: &$store.options, engine: &*$store.engine, out: &mut $store.out }
     };
 }
 pub(crate) use context;
@@ -195,11 +191,7 @@ impl Store {
     }
 
     /// Calls one replica, if it exists, and has it looked after.
-    fn with(
-        &mut self,
-        range: RangeId,
-        call: impl FnOnce(&mut Replica, &mut Context<'_>) -> Result<()>,
-    ) -> Result<()> {
+    fn with(&mut self, range: RangeId, call: impl FnOnce(&mut Replica, &mut Context<'_>) -> Result<()>) -> Result<()> {
         let Some(replica) = self.replicas.get_mut(&range) else { return Ok(()) };
         self.dirty.insert(range);
         call(replica, context!(self))
@@ -234,7 +226,7 @@ impl Store {
     fn raft_message(&mut self, from: NodeId, envelope: Envelope) -> Result<()> {
         let range = envelope.range;
         if !self.replicas.contains_key(&range) {
-            if !replica::is_contact(&envelope, from, self.options.node) {
+            if !inbound::is_contact(&envelope, from, self.options.node) {
                 return Ok(());
             }
             self.create_unknown(range)?;

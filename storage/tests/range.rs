@@ -62,7 +62,8 @@ impl Script {
     /// The request that a command stands for; `None` when it is not one.
     fn request(&self, name: &str, args: &[String]) -> Result<Option<RequestBody>, Box<dyn Error>> {
         let key = || args.first().map(|key| Bytes::from(key.clone())).ok_or("which key?");
-        let number = |index: usize| args.get(index).ok_or("a number is missing")?.parse::<u64>().map_err(|e| e.to_string());
+        let number =
+            |index: usize| args.get(index).ok_or("a number is missing")?.parse::<u64>().map_err(|e| e.to_string());
         Ok(Some(match name {
             "append" => self.evaluate(Toy::Append { key: key()?, item: number(1)? }),
             "get" => self.evaluate(Toy::Get { key: key()? }),
@@ -71,7 +72,8 @@ impl Script {
             "stamp" => RequestBody::Stamp { count: 1 },
             "fence" => {
                 let id = u128::from(number(1)?);
-                let op = if args.first().is_some_and(|op| op == "open") { FenceOp::Open(id) } else { FenceOp::Close(id) };
+                let op =
+                    if args.first().is_some_and(|op| op == "open") { FenceOp::Open(id) } else { FenceOp::Close(id) };
                 RequestBody::Fence { op }
             }
             "split" => RequestBody::Split { range: self.range_of(&key()?).0, key: key()? },
@@ -121,7 +123,8 @@ impl Script {
                 format!("{list}{}", if replicated { " (replicated)" } else { "" })
             }
             ResponseBody::Stamp(stamp) => {
-                let order = if self.stamps.iter().all(|earlier| *earlier < stamp.timestamp.0) { "newer" } else { "NOT NEWER" };
+                let order =
+                    if self.stamps.iter().all(|earlier| *earlier < stamp.timestamp.0) { "newer" } else { "NOT NEWER" };
                 self.stamps.push(stamp.timestamp.0);
                 format!("{order} timestamp, fence {}", if stamp.fence_open { "open" } else { "closed" })
             }
@@ -161,7 +164,10 @@ impl Script {
                 }
                 let role = if replica.is_leader { "leads, " } else { "" };
                 let what = match replica.descriptor {
-                    Some(_) => format!("{role}term {}, applied {}, log {}..{}", replica.term, replica.applied, replica.log_first, replica.log_last),
+                    Some(_) => format!(
+                        "{role}term {}, applied {}, log {}..{}",
+                        replica.term, replica.applied, replica.log_first, replica.log_last
+                    ),
                     None => format!("uninitialised, term {}", replica.term),
                 };
                 rows.entry(replica.range).or_default().insert(*node, what);

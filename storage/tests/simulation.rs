@@ -218,12 +218,8 @@ impl Run {
     fn route(&mut self, key: &Bytes) -> (Descriptor, u64) {
         let known = self.routes.range(..=key.clone()).next_back().map(|(_, route)| route.clone());
         known.filter(|(descriptor, _)| descriptor.span.contains(key)).unwrap_or_else(|| {
-            let descriptor = Descriptor {
-                id: RangeId(2),
-                epoch: 1,
-                span: base::Span::new(vec![2], vec![]),
-                replicas: Vec::new(),
-            };
+            let descriptor =
+                Descriptor { id: RangeId(2), epoch: 1, span: base::Span::new(vec![2], vec![]), replicas: Vec::new() };
             (descriptor, self.rng.between(1, 3))
         })
     }
@@ -303,7 +299,9 @@ impl Run {
             ResponseBody::NotLeader { hint: Some(leader), .. } => hint = Some(leader.0),
             ResponseBody::RangeChanged(descriptors) => {
                 for descriptor in descriptors {
-                    self.routes.retain(|_, (known, _)| !known.span.overlaps(&descriptor.span) || known.epoch > descriptor.epoch);
+                    self.routes.retain(|_, (known, _)| {
+                        !known.span.overlaps(&descriptor.span) || known.epoch > descriptor.epoch
+                    });
                     self.routes.insert(descriptor.span.start.clone(), (descriptor, node));
                 }
             }
@@ -417,7 +415,7 @@ fn settled(world: &World) -> bool {
     states.len() == 3
         && states.iter().flatten().all(|replica| replica.applied == replica.log_last)
         && states.iter().all(|state| applied(state) == applied(&states[0]))
-        && states[0].iter().all(|replica| {
-            states.iter().flatten().any(|other| other.range == replica.range && other.is_leader)
-        })
+        && states[0]
+            .iter()
+            .all(|replica| states.iter().flatten().any(|other| other.range == replica.range && other.is_leader))
 }

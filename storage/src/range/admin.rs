@@ -111,7 +111,10 @@ mod tests {
         assert_eq!(system.span.end, user.span.start);
         let key = Bytes::from_static(b"k");
         let (left, right) = split(&user, &key, RangeId(3)).unwrap();
-        assert_eq!((left.span.end.clone(), right.span.start.clone(), left.epoch, right.epoch), (key.clone(), key.clone(), 2, 2));
+        assert_eq!(
+            (left.span.end.clone(), right.span.start.clone(), left.epoch, right.epoch),
+            (key.clone(), key.clone(), 2, 2)
+        );
         assert!(split(&left, &key, RangeId(4)).is_none(), "not inside the left half");
         assert!(split(&right, &key, RangeId(4)).is_none(), "begins one already");
         assert!(split(&system, &Bytes::from_static(&[1]), RangeId(4)).is_none());

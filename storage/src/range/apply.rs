@@ -33,7 +33,10 @@ pub struct Proposal {
 pub enum Body {
     Write(WriteBatch),
     /// Keys from `key` on become the range `child`.
-    Split { key: Bytes, child: RangeId },
+    Split {
+        key: Bytes,
+        child: RangeId,
+    },
     /// Only in the system range.
     System(SystemCommand),
 }

@@ -139,9 +139,7 @@ impl Latches {
             for order in &self.wide {
                 let Some(request) = self.queue.get(order) else { continue };
                 let conflict = |other: &Access| {
-                    !other.span.is_point()
-                        && (other.exclusive || access.exclusive)
-                        && other.span.overlaps(&access.span)
+                    !other.span.is_point() && (other.exclusive || access.exclusive) && other.span.overlaps(&access.span)
                 };
                 if request.accesses.iter().any(conflict) {
                     found.insert(*order);

@@ -88,7 +88,10 @@ fn check(all: &BTreeMap<Token, Vec<Access>>, holding: &BTreeSet<Token>) {
     for a in holding {
         for b in holding.iter().filter(|b| *b != a) {
             for (x, y) in all[a].iter().flat_map(|x| all[b].iter().map(move |y| (x, y))) {
-                assert!(!(x.exclusive || y.exclusive) || !x.span.overlaps(&y.span), "{a} and {b} both hold {x:?} {y:?}");
+                assert!(
+                    !(x.exclusive || y.exclusive) || !x.span.overlaps(&y.span),
+                    "{a} and {b} both hold {x:?} {y:?}"
+                );
             }
         }
     }

@@ -39,13 +39,7 @@ impl Lease {
     }
 
     /// The moment at which the lease ends; `None` when there is none.
-    pub fn valid_until(
-        &self,
-        me: NodeId,
-        voters: &[NodeId],
-        now: Monotonic,
-        duration: Duration,
-    ) -> Option<Monotonic> {
+    pub fn valid_until(&self, me: NodeId, voters: &[NodeId], now: Monotonic, duration: Duration) -> Option<Monotonic> {
         if self.forfeited {
             return None;
         }

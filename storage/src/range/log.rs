@@ -85,13 +85,17 @@ impl Log {
     /// Appends; entries from the first new one on are replaced. Returns them encoded for the durable log.
     pub fn append(&mut self, entries: &[Entry]) -> Result<Vec<Bytes>> {
         let Some(first) = entries.first().map(|entry| entry.index) else { return Ok(Vec::new()) };
-        assert!(first > self.truncated_index && first <= self.last() + 1, "append leaves no gap and replaces nothing truncated");
+        assert!(
+            first > self.truncated_index && first <= self.last() + 1,
+            "append leaves no gap and replaces nothing truncated"
+        );
         for entry in self.entries.drain((first - self.truncated_index - 1) as usize..) {
             self.bytes -= size(&entry);
         }
         let mut encoded = Vec::with_capacity(entries.len());
         for entry in entries {
-            let bytes = entry.write_to_bytes().map_err(|error| Error::Corrupt(format!("encoding an entry: {error}")))?;
+            let bytes =
+                entry.write_to_bytes().map_err(|error| Error::Corrupt(format!("encoding an entry: {error}")))?;
             encoded.push(bytes.into());
             self.bytes += size(entry);
             self.entries.push_back(entry.clone());

@@ -27,11 +27,14 @@ use crate::{
         lease::Lease,
         replica::Replica,
     },
-    store::output::{Context, Target, Upcall},
+    store::{
+        Options,
+        output::{Context, Target, Upcall},
+    },
 };
 
-/// A proposal greater than this is refused: it must fit into one message.
-const PROPOSAL_BYTES_MAX: usize = 64 << 20;
+/// A proposal greater than this is refused: it must fit into one message of the transport.
+const PROPOSAL_BYTES_MAX: usize = 48 << 20;
 
 /// What a replica has only while it leads.
 pub struct Leading {
@@ -133,19 +136,20 @@ impl Leading {
 
 impl Replica {
     /// Whether this replica leads, knows all that was committed, and holds its lease; until when.
-    pub fn leads_until(&self, cx: &Context<'_>) -> Option<Monotonic> {
+    pub fn leads_until(&self, now: Monotonic, options: &Options) -> Option<Monotonic> {
         let leading = self.leading.as_ref()?;
         let current = self.is_leader() && leading.term == self.term() && leading.phase != Phase::Electing;
-        if current && cx.options.faults.serve_after_lease {
+        if current && options.faults.serve_after_lease {
             return Some(Monotonic(u64::MAX));
         }
         let voters = &self.descriptor()?.replicas;
-        leading.lease.valid_until(self.node, voters, cx.now, cx.options.lease).filter(|_| current)
+        leading.lease.valid_until(self.node, voters, now, options.lease).filter(|_| current)
     }
 
     /// Whether requests may be evaluated; until when.
-    pub fn serves_until(&self, cx: &Context<'_>) -> Option<Monotonic> {
-        self.leads_until(cx).filter(|_| self.leading.as_ref().is_some_and(|leading| leading.phase == Phase::Serving))
+    pub fn serves_until(&self, now: Monotonic, options: &Options) -> Option<Monotonic> {
+        self.leads_until(now, options)
+            .filter(|_| self.leading.as_ref().is_some_and(|leading| leading.phase == Phase::Serving))
     }
 
     pub fn leading_since(&self) -> Option<Monotonic> {
@@ -180,7 +184,7 @@ impl Replica {
         cx: &mut Context<'_>,
     ) -> Result<()> {
         let not_leader = ResponseBody::NotLeader { hint: self.leader_hint(), maybe_applied: false };
-        let (Some(valid_until), Some(state)) = (self.serves_until(cx), &self.state) else {
+        let (Some(valid_until), Some(state)) = (self.serves_until(cx.now, cx.options), &self.state) else {
             cx.out.reply(target, not_leader, None);
             return Ok(());
         };
@@ -267,10 +271,10 @@ impl Replica {
 
     /// The request holds its latches; its turn has come. The world may have changed while it waited.
     fn run(&mut self, token: Token, pending: Pending, cx: &mut Context<'_>) -> Result<()> {
-        let valid_until = self.serves_until(cx);
-        let covered = self.descriptor().is_some_and(|descriptor| {
-            pending.accesses.iter().all(|access| descriptor.span.covers(&access.span))
-        });
+        let valid_until = self.serves_until(cx.now, cx.options);
+        let covered = self
+            .descriptor()
+            .is_some_and(|descriptor| pending.accesses.iter().all(|access| descriptor.span.covers(&access.span)));
         let (Some(valid_until), true) = (valid_until, covered) else {
             self.evaluator.cancel(token);
             if covered {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use protobuf::Message as _;
 use raft::{
     RawNode, StateRole,
-    eraftpb::{EntryType, Message, MessageType},
+    eraftpb::{Entry, Message, MessageType},
 };
 
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
         Descriptor, SYSTEM_RANGE,
         apply::ReplicaState,
         lease::Echo,
-        log::{INITIAL_INDEX, Log},
+        log::Log,
         propose::{Leading, Phase},
         snapshot::Restore,
     },
@@ -39,6 +39,8 @@ use crate::{
 
 /// Entries of one append message, in bytes.
 const MESSAGE_BYTES_MAX: u64 = 1 << 20;
+/// Above this an append message is cut; one entry may still be larger.
+const APPEND_BYTES_MAX: u64 = 4 << 20;
 /// Committed entries applied in one write, in bytes.
 const APPLY_BYTES_MAX: u64 = 16 << 20;
 /// Entries proposed and not committed, in bytes; above it proposals are refused.
@@ -53,14 +55,14 @@ pub struct Replica {
     pub(super) raw: RawNode<Log>,
     /// Steps whose log records are not durable yet, in order.
     unpersisted: VecDeque<Unpersisted>,
-    echo: Echo,
+    pub(super) echo: Echo,
     /// Neither votes nor campaigns before this moment: it may have promised a leader its lease and forgotten.
-    quiet_until: Monotonic,
+    pub(super) quiet_until: Monotonic,
     /// The disk was empty when the node started. If the disk was lost, votes and acknowledged entries were too: no vote
     /// for anybody who is further, until a leader has brought this replica up to date.
-    amnesia: bool,
+    pub(super) amnesia: bool,
     /// Uninitialised: the leader that was told to send a snapshot, and its term.
-    contact: Option<(NodeId, u64)>,
+    pub(super) contact: Option<(NodeId, u64)>,
     /// A snapshot is in the engine and not yet durable there; meanwhile Raft stands still.
     pub(super) restore: Option<Restore>,
     pub(super) leading: Option<Leading>,
@@ -95,7 +97,12 @@ impl Replica {
     /// snapshot whose log record was lost in a crash.
     ///
     /// The record will be logged with `sequence`.
-    pub fn open(origin: Origin, sequence: u64, options: &Options, now: Monotonic) -> Result<(Replica, Option<LogRecord>)> {
+    pub fn open(
+        origin: Origin,
+        sequence: u64,
+        options: &Options,
+        now: Monotonic,
+    ) -> Result<(Replica, Option<LogRecord>)> {
         let mut log = Log::load(&origin.log)?;
         let record = match &origin.state {
             Some(state) => align(&mut log, origin.id, state),
@@ -179,135 +186,6 @@ impl Replica {
     pub(super) fn initialized_state(&mut self) -> Result<&mut ReplicaState> {
         let id = self.id;
         self.state.as_mut().ok_or_else(|| Error::Corrupt(format!("{id} applies an entry without knowing its span")))
-    }
-
-    /// A message of another replica. Anything that does not make sense is dropped.
-    pub fn step(&mut self, from: NodeId, envelope: Envelope, cx: &mut Context<'_>) -> Result<()> {
-        let Some(mut message) = parse(&envelope.message, from, self.node) else {
-            cx.out.count("raft_messages_malformed");
-            return Ok(());
-        };
-        if self.restore.is_some() || !self.may_step(&message, cx) {
-            return Ok(());
-        }
-        if self.state.is_none() {
-            // A vote request may bring news of what is committed; not for whoever cannot apply it.
-            (message.commit, message.commit_term) = (0, 0);
-        }
-        let raft = &mut self.raw.raft;
-        match message.get_msg_type() {
-            MessageType::MsgAppend => self.check_committed(&message)?,
-            // A leader that remembers more of us than we do (a lost disk) must not make us commit what we do not have.
-            MessageType::MsgHeartbeat if message.commit > raft.raft_log.last_index() => {
-                let last = raft.raft_log.last_index();
-                self.reject(&message, message.commit, last, cx);
-                message.commit = last;
-            }
-            MessageType::MsgAppendResponse | MessageType::MsgHeartbeatResponse => {
-                if let (Some(leading), Some(echo)) = (&mut self.leading, envelope.echo)
-                    && message.term == leading.term
-                {
-                    leading.lease.acknowledge(from, Monotonic(echo));
-                }
-                if self.forget_progress(&message) {
-                    return Ok(());
-                }
-            }
-            _ => {}
-        }
-        let (term, commit, is_append) = (message.term, message.commit, message.get_msg_type() == MessageType::MsgAppend);
-        // Errors are refusals of messages that came too late (an unknown peer, a dropped proposal): nothing to do.
-        let _ = self.raw.step(message);
-        self.pin(cx.options);
-        let raft = &self.raw.raft;
-        if let Some(stamp) = envelope.stamp
-            && (raft.term, raft.leader_id, raft.state) == (term, from.0, StateRole::Follower)
-        {
-            self.echo.stepped(term, stamp);
-            self.amnesia &= !(is_append && commit <= raft.raft_log.last_index());
-        }
-        self.observe_role(cx)
-    }
-
-    /// Whether the message may reach `raft`. Answers for an uninitialised replica.
-    fn may_step(&mut self, message: &Message, cx: &mut Context<'_>) -> bool {
-        match message.get_msg_type() {
-            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => {
-                cx.now >= self.quiet_until && !(self.amnesia && message.index > INITIAL_INDEX)
-            }
-            MessageType::MsgTimeoutNow => cx.now >= self.quiet_until && !self.amnesia,
-            MessageType::MsgAppend | MessageType::MsgHeartbeat if self.state.is_none() => {
-                self.ask_for_snapshot(message, cx);
-                false
-            }
-            _ => self.state.is_some(),
-        }
-    }
-
-    /// Tells the leader that there is nothing here to append to. Promises nothing: neither the term nor the leader is
-    /// noted, and the stamp is not echoed.
-    fn ask_for_snapshot(&mut self, message: &Message, cx: &mut Context<'_>) {
-        if message.term < self.raw.raft.term {
-            return;
-        }
-        self.contact = Some((NodeId(message.from), message.term));
-        self.reject(message, message.index.max(1), 0, cx);
-        if message.get_msg_type() == MessageType::MsgHeartbeat {
-            // Has the leader try again, should it have been busy with another snapshot.
-            let mut response = Message::default();
-            response.set_msg_type(MessageType::MsgHeartbeatResponse);
-            (response.from, response.to, response.term) = (self.node.0, message.from, message.term);
-            self.send(response, cx);
-        }
-    }
-
-    /// Rejects an entry at `index`: the log here ends at `last`.
-    fn reject(&mut self, message: &Message, index: u64, last: u64, cx: &mut Context<'_>) {
-        let mut response = Message::default();
-        response.set_msg_type(MessageType::MsgAppendResponse);
-        (response.from, response.to, response.term) = (self.node.0, message.from, message.term);
-        (response.index, response.reject, response.reject_hint) = (index, true, last);
-        self.send(response, cx);
-    }
-
-    /// A follower that rejects what it had acknowledged has lost its disk (or the response is a late copy, then this costs
-    /// one more probe): its progress begins anew. `raft` would take the rejection for stale for ever.
-    fn forget_progress(&mut self, message: &Message) -> bool {
-        let raft = &mut self.raw.raft;
-        let stale = message.get_msg_type() != MessageType::MsgAppendResponse || !message.reject;
-        if stale || raft.state != StateRole::Leader || message.term != raft.term {
-            return false;
-        }
-        let last = raft.raft_log.last_index();
-        let Some(progress) = raft.mut_prs().get_mut(message.from) else { return false };
-        if message.index > progress.matched {
-            return false;
-        }
-        if message.reject_hint < progress.matched {
-            progress.matched = 0;
-            progress.become_probe();
-            progress.next_idx = message.reject_hint.min(last) + 1;
-            progress.recent_active = true;
-            raft.send_append(message.from);
-        }
-        true
-    }
-
-    /// Raft's promise, checked at the last moment: what was committed here is never replaced.
-    fn check_committed(&self, message: &Message) -> Result<()> {
-        let (log, committed) = (&self.raw.raft.raft_log, self.raw.raft.raft_log.committed);
-        if message.term < self.raw.raft.term {
-            return Ok(());
-        }
-        for entry in message.entries.iter().filter(|entry| entry.index <= committed) {
-            if log.term(entry.index).is_ok_and(|term| term != 0 && term != entry.term) {
-                return Err(Error::Corrupt(format!(
-                    "{}: committed entry {} would be replaced by one of term {}",
-                    self.id, entry.index, entry.term
-                )));
-            }
-        }
-        Ok(())
     }
 
     pub fn tick(&mut self, cx: &mut Context<'_>) -> Result<()> {
@@ -406,18 +284,20 @@ impl Replica {
     }
 
     pub(super) fn send(&mut self, message: Message, cx: &mut Context<'_>) {
-        let Ok(bytes) = message.write_to_bytes() else { return };
-        let from_leader = matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgHeartbeat);
-        let response =
-            matches!(message.get_msg_type(), MessageType::MsgAppendResponse | MessageType::MsgHeartbeatResponse);
-        let echo = if response { self.echo.of_term(message.term) } else { None };
-        cx.out.count("raft_messages_sent");
-        cx.out.envelopes.entry(NodeId(message.to)).or_default().push(Envelope {
-            range: self.id,
-            stamp: from_leader.then_some(cx.now.0),
-            echo,
-            message: Bytes::from(bytes),
-        });
+        for message in cut(message) {
+            let Ok(bytes) = message.write_to_bytes() else { return };
+            let kind = message.get_msg_type();
+            let from_leader = matches!(kind, MessageType::MsgAppend | MessageType::MsgHeartbeat);
+            let response = matches!(kind, MessageType::MsgAppendResponse | MessageType::MsgHeartbeatResponse);
+            let echo = if response { self.echo.of_term(message.term) } else { None };
+            cx.out.count("raft_messages_sent");
+            cx.out.envelopes.entry(NodeId(message.to)).or_default().push(Envelope {
+                range: self.id,
+                stamp: from_leader.then_some(cx.now.0),
+                echo,
+                message: Bytes::from(bytes),
+            });
+        }
     }
 
     /// Notices that leadership began or ended.
@@ -579,7 +459,7 @@ impl Replica {
 
     /// `raft` draws election timeouts from the thread's own randomness; replaced after every input, so that a seed
     /// replays exactly.
-    fn pin(&mut self, options: &Options) {
+    pub(super) fn pin(&mut self, options: &Options) {
         let raft = &mut self.raw.raft;
         let mut hash = 0xcbf2_9ce4_8422_2325u64;
         for part in [self.id.0, self.node.0, raft.term] {
@@ -651,39 +531,54 @@ fn raw_node(options: &Options, log: Log, state: Option<&ReplicaState>) -> Result
     RawNode::new(&config, log, &slog_adapter::logger()).map_err(|error| Error::Corrupt(format!("raft: {error}")))
 }
 
-/// Whether the message is one with which a leader or a candidate makes itself known to a replica that does not exist yet.
-pub fn is_contact(envelope: &Envelope, from: NodeId, to: NodeId) -> bool {
-    parse(&envelope.message, from, to).is_some_and(|message| {
-        matches!(
-            message.get_msg_type(),
-            MessageType::MsgAppend
-                | MessageType::MsgHeartbeat
-                | MessageType::MsgRequestVote
-                | MessageType::MsgRequestPreVote
-        )
-    })
+/// `raft` gathers all entries of a step into one message, however many they are. Cuts it where it becomes too large for
+/// the transport.
+fn cut(mut message: Message) -> Vec<Message> {
+    let total: u64 = message.entries.iter().map(|entry| entry.data.len() as u64).sum();
+    if message.entries.len() < 2 || total <= APPEND_BYTES_MAX {
+        return vec![message];
+    }
+    let entries = message.take_entries();
+    let mut messages = Vec::new();
+    let mut part = message.clone();
+    let mut bytes = 0;
+    for entry in entries {
+        bytes += entry.data.len() as u64;
+        if let Some(last) = part.entries.last().filter(|_| bytes > APPEND_BYTES_MAX) {
+            let mut next = message.clone();
+            (next.index, next.log_term) = (last.index, last.term);
+            bytes = entry.data.len() as u64;
+            messages.push(std::mem::replace(&mut part, next));
+        }
+        part.mut_entries().push(entry);
+    }
+    messages.push(part);
+    messages
 }
 
-/// Parses and checks a message from the network. `raft` trusts what it is given and panics on some nonsense.
-fn parse(bytes: &Bytes, from: NodeId, to: NodeId) -> Option<Message> {
-    let message = Message::parse_from_carllerche_bytes(bytes).ok()?;
-    let known = matches!(
-        message.get_msg_type(),
-        MessageType::MsgAppend
-            | MessageType::MsgAppendResponse
-            | MessageType::MsgHeartbeat
-            | MessageType::MsgHeartbeatResponse
-            | MessageType::MsgRequestVote
-            | MessageType::MsgRequestVoteResponse
-            | MessageType::MsgRequestPreVote
-            | MessageType::MsgRequestPreVoteResponse
-            | MessageType::MsgTimeoutNow
-    );
-    let addressed = message.from == from.0 && message.to == to.0 && message.term > 0;
-    let in_order = message.entries.iter().zip(1..).all(|(entry, offset)| {
-        entry.get_entry_type() == EntryType::EntryNormal
-            && Some(entry.index) == message.index.checked_add(offset)
-            && entry.term <= message.term
-    });
-    (known && addressed && in_order && message.snapshot.is_none() && message.request_snapshot == 0).then_some(message)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_append_is_cut_into_a_chain() {
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgAppend);
+        (message.index, message.log_term) = (10, 2);
+        for index in 11..=20 {
+            let mut entry = Entry::default();
+            (entry.index, entry.term) = (index, 3);
+            entry.data = vec![0; APPEND_BYTES_MAX as usize / 3].into();
+            message.mut_entries().push(entry);
+        }
+        let parts = cut(message);
+        assert_eq!(parts.len(), 4);
+        let (mut index, mut term) = (10, 2);
+        for part in &parts {
+            assert_eq!((part.index, part.log_term), (index, term));
+            let last = part.entries.last().unwrap();
+            (index, term) = (last.index, last.term);
+        }
+        assert_eq!(index, 20);
+    }
 }

@@ -13,7 +13,7 @@ use base::{Monotonic, NodeId, RangeId};
 use bytes::Bytes;
 
 use crate::{
-    engine::{ColumnFamily, Reader, WriteBatch},
+    engine::{ColumnFamily, Engine, Reader, WriteBatch},
     error::Result,
     keys,
     oracle::SystemState,
@@ -102,13 +102,7 @@ impl Outgoing {
         }
         let number = self.next_number;
         self.next_number += 1;
-        Ok(SnapshotChunk {
-            id: self.id,
-            header: self.header.clone(),
-            number,
-            items,
-            last: self.position.is_none(),
-        })
+        Ok(SnapshotChunk { id: self.id, header: self.header.clone(), number, items, last: self.position.is_none() })
     }
 }
 
@@ -169,19 +163,19 @@ pub struct Restore {
 
 impl Replica {
     /// Freezes the range as it is now.
-    pub fn snapshot(&self, id: u64, to: NodeId, cx: &Context<'_>) -> Option<Outgoing> {
+    pub fn snapshot(&self, id: u64, to: NodeId, engine: &dyn Engine, now: Monotonic) -> Option<Outgoing> {
         let state = self.state.as_ref().filter(|_| self.is_leader())?;
         Some(Outgoing {
             id,
             to,
-            progress_at: cx.now,
+            progress_at: now,
             header: SnapshotHeader {
                 descriptor: state.descriptor.clone(),
                 leader_term: self.term(),
                 index: state.applied_index,
                 term: state.applied_term,
             },
-            reader: cx.engine.snapshot(),
+            reader: engine.snapshot(),
             position: Some((0, keys::replicated(&state.descriptor.span).start)),
             next_number: 0,
             unacknowledged: VecDeque::new(),
@@ -209,11 +203,8 @@ impl Replica {
             }
         }
         batch.ops.extend(items.ops);
-        let state = ReplicaState {
-            descriptor: header.descriptor,
-            applied_index: header.index,
-            applied_term: header.term,
-        };
+        let state =
+            ReplicaState { descriptor: header.descriptor, applied_index: header.index, applied_term: header.term };
         state.put(&mut batch)?;
         cx.engine.write(&batch)?;
         cx.out.count("snapshots_received");

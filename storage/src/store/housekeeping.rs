@@ -154,7 +154,9 @@ impl Store {
     /// Tells the system range about the ranges that are led here and are not in the map as they are.
     fn report_map(&mut self) {
         let node = self.options.node;
-        let Some(map) = self.replicas.get(&SYSTEM_RANGE).and_then(Replica::system).map(|state| &state.map) else { return };
+        let Some(map) = self.replicas.get(&SYSTEM_RANGE).and_then(Replica::system).map(|state| &state.map) else {
+            return;
+        };
         let reports: Vec<Descriptor> = self
             .replicas
             .values()
@@ -193,7 +195,7 @@ impl Store {
         let (now, dead_after) = (self.clock.now, self.dead_after());
         for range in ranges {
             let heir = self.replicas.get(range).and_then(|replica| {
-                let serves = replica.serves_until(context!(self)).is_some();
+                let serves = replica.serves_until(self.clock.now, &self.options).is_some();
                 let settled = replica.leading_since().is_some_and(|since| now.since(since) >= SPREAD_AFTER);
                 let heir = replica.descriptor().and_then(admin::preferred_leader)?;
                 let ready = heir != self.options.node
@@ -219,7 +221,7 @@ impl Store {
                 continue;
             }
             let Some(replica) = self.replicas.get(range) else { continue };
-            let serves = replica.serves_until(context!(self)).is_some();
+            let serves = replica.serves_until(self.clock.now, &self.options).is_some();
             let Some(span) = replica.descriptor().map(|descriptor| descriptor.span.clone()).filter(|_| serves) else {
                 continue;
             };

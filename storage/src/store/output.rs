@@ -18,11 +18,19 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
     Nobody,
-    Client { client: ClientId, id: u64 },
+    Client {
+        client: ClientId,
+        id: u64,
+    },
     /// Another node asked the oracle.
-    Peer { node: NodeId, id: u64 },
+    Peer {
+        node: NodeId,
+        id: u64,
+    },
     /// This node asked itself.
-    Myself { id: u64 },
+    Myself {
+        id: u64,
+    },
 }
 
 /// What a replica tells its store.
@@ -35,9 +43,15 @@ pub enum Upcall {
     /// A split was applied.
     Split(Box<SplitApplied>),
     /// A command of the system range was applied by its proposer.
-    SystemApplied { target: Target, range_id: Option<RangeId> },
+    SystemApplied {
+        target: Target,
+        range_id: Option<RangeId>,
+    },
     /// A follower needs entries that are gone.
-    SnapshotWanted { range: RangeId, to: NodeId },
+    SnapshotWanted {
+        range: RangeId,
+        to: NodeId,
+    },
 }
 
 pub struct SplitApplied {

@@ -73,7 +73,7 @@ impl Store {
         if !self.oracle.is_leading() {
             return None;
         }
-        self.replicas.get(&SYSTEM_RANGE)?.leads_until(context!(self))
+        self.replicas.get(&SYSTEM_RANGE)?.leads_until(self.clock.now, &self.options)
     }
 
     pub(super) fn want_stamp(&mut self, waiting: Waiting) {
@@ -109,7 +109,9 @@ impl Store {
 
     fn raise_ceiling(&mut self) {
         let Some(replica) = self.replicas.get_mut(&SYSTEM_RANGE) else { return };
-        let Some(command) = replica.system().and_then(|state| self.oracle.raise(state, self.clock.wall_ms)) else { return };
+        let Some(command) = replica.system().and_then(|state| self.oracle.raise(state, self.clock.wall_ms)) else {
+            return;
+        };
         self.dirty.insert(SYSTEM_RANGE);
         if !replica.propose_system(Target::Nobody, command, context!(self)) {
             self.oracle.raise_failed();
@@ -173,7 +175,7 @@ impl Store {
             return Ok(());
         };
         let hint = replica.leader_hint();
-        let serves = replica.serves_until(context!(self)).is_some();
+        let serves = replica.serves_until(self.clock.now, &self.options).is_some();
         match self.replicas.get(&range).and_then(Replica::descriptor) {
             Some(_) if !serves => {
                 self.out.reply(target, ResponseBody::NotLeader { hint, maybe_applied: false }, None);

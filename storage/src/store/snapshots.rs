@@ -13,7 +13,7 @@ use crate::{
         replica::Replica,
         snapshot::{Outgoing, Staging, WINDOW},
     },
-    store::{Store, context, output::Context},
+    store::Store,
 };
 
 /// Snapshots staged in memory at a time.
@@ -58,13 +58,15 @@ impl Store {
     /// A follower needs entries that are gone.
     pub(super) fn snapshot_wanted(&mut self, range: RangeId, to: NodeId) -> Result<()> {
         let now = self.clock.now;
-        if self.snapshots.outgoing.is_some() || self.snapshots.waiting.get(&(range, to)).is_some_and(|waiting| now < waiting.until) {
+        if self.snapshots.outgoing.is_some()
+            || self.snapshots.waiting.get(&(range, to)).is_some_and(|waiting| now < waiting.until)
+        {
             return Ok(());
         }
         self.snapshots.next_id = self.snapshots.next_id.wrapping_add(1);
         let id = self.snapshots.next_id;
         let replica = self.replicas.get(&range);
-        self.snapshots.outgoing = replica.and_then(|replica| replica.snapshot(id, to, context!(self)));
+        self.snapshots.outgoing = replica.and_then(|replica| replica.snapshot(id, to, &*self.engine, now));
         self.out.count("snapshots_sent");
         self.send_chunks()
     }
@@ -172,9 +174,8 @@ impl Store {
     /// the split which created this range yet still covers its keys: it must come first.
     fn may_install(&self, header: &SnapshotHeader) -> bool {
         let wanted_here = &header.descriptor;
-        let overlaps = |descriptor: &Descriptor| {
-            descriptor.id != wanted_here.id && descriptor.span.overlaps(&wanted_here.span)
-        };
+        let overlaps =
+            |descriptor: &Descriptor| descriptor.id != wanted_here.id && descriptor.span.overlaps(&wanted_here.span);
         let wanted = self
             .replicas
             .get(&wanted_here.id)

@@ -5,18 +5,26 @@ use std::collections::BTreeMap;
 use base::{Monotonic, Span, Timestamp};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use storage::{
-    Access, ColumnFamily, Error, Evaluate, EvaluateContext, Outcome, Reader, Result, Token, WriteBatch,
-};
+use storage::{Access, ColumnFamily, Error, Evaluate, EvaluateContext, Outcome, Reader, Result, Token, WriteBatch};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Toy {
-    Append { key: Bytes, item: u64 },
-    Get { key: Bytes },
+    Append {
+        key: Bytes,
+        item: u64,
+    },
+    Get {
+        key: Bytes,
+    },
     /// Waits until the key exists.
-    Await { key: Bytes },
+    Await {
+        key: Bytes,
+    },
     /// A value of so many bytes.
-    Fill { key: Bytes, bytes: u32 },
+    Fill {
+        key: Bytes,
+        bytes: u32,
+    },
 }
 
 impl Toy {
