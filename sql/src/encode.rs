@@ -179,6 +179,11 @@ impl IndexLayout {
         &self.columns
     }
 
+    /// Whether it is a unique index (the primary index is one).
+    pub fn is_unique(&self) -> bool {
+        self.unique
+    }
+
     /// Whether an entry of this index has the column of a slot (else the row must be fetched from the primary index).
     pub fn provides(&self, slot: usize) -> bool {
         self.columns.iter().chain(&self.rest).any(|part| part.slot == slot)

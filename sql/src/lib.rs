@@ -13,6 +13,7 @@
 
 pub mod bind;
 pub mod catalog;
+pub mod copy;
 pub mod encode;
 pub mod error;
 pub mod exec;
@@ -22,6 +23,7 @@ pub mod parse;
 pub mod plan;
 pub mod pushdown;
 pub mod session;
+pub mod settings;
 pub mod types;
 
 pub use error::{Result, SqlError, SqlState};

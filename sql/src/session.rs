@@ -1,26 +1,59 @@
 //! One session: the state of a connection above the wire. The gateway drives it; the simulator and the tests drive it
 //! directly. The session never learns of messages or sockets.
+//!
+//! | state | `BEGIN` | a statement | an error | `COMMIT` |
+//! |---|---|---|---|---|
+//! | idle | → open | → implicit, then (with [`Ending::Commit`]) commits → idle | → idle | warns |
+//! | implicit (a pipeline) | → open | within it | rolls back → idle | → idle |
+//! | open | warns | within it | → failed | → idle |
+//! | failed | refused (25P02) | refused | – | rolls back → idle |
+//!
+//! `READ COMMITTED` and `REPEATABLE READ` are accepted and run as `SERIALIZABLE`.
 
-use std::sync::Arc;
+mod activity;
+mod change;
+mod control;
+mod copying;
+mod cursor;
+mod database;
+mod environment;
+mod portal;
+mod prepare;
+mod run;
+mod state;
+mod utility;
+mod variables;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::Mutex;
+
+pub use activity::Canceller;
+pub(crate) use activity::Activity;
+pub use database::{BOOTSTRAP_ROLE, DATABASE_NAMES, Database, Options};
+pub(crate) use environment::Environment;
+pub use portal::{Portal, Prepared, Statement};
+pub(crate) use utility::{fold, object_name};
+use portal::{Run, TextCache};
+use state::{Failed, State, Transaction};
 
 use crate::{
-    error::Result,
-    plan::OutputColumn,
+    catalog::{SessionCatalog, Snapshot, sequence::SequenceMemory},
+    error::{Result, SqlError, SqlState},
+    expr::SessionView,
+    settings::Settings,
     types::{DataType, Row, Value},
 };
-
-/// What all sessions of a gateway share: the transaction client, the catalog cache, caches of sequences and plans.
-pub struct Database {
-    _contract: (),
-}
 
 /// What the client said at start-up.
 #[derive(Clone, Debug, Default)]
 pub struct Startup {
     pub user: String,
+    /// One of [`DATABASE_NAMES`]; empty: the first of them.
     pub database: String,
     /// `application_name`, `client_encoding`, `-c name=value` …
     pub settings: Vec<(String, String)>,
+    /// 0: to be chosen by the session.
     pub backend_pid: i32,
 }
 
@@ -29,25 +62,6 @@ pub enum TransactionStatus {
     Idle,
     Open,
     Failed,
-}
-
-/// One parsed statement and its text.
-#[derive(Clone, Debug)]
-pub struct Statement {
-    pub text: Arc<str>,
-    // The syntax tree follows (boxed); `None` for an empty statement.
-}
-
-/// A statement that is bound: its parameter and column types are known. Bound again when the catalog has changed.
-pub struct Prepared {
-    pub parameters: Vec<DataType>,
-    /// `None` when it returns no rows.
-    pub columns: Option<Vec<OutputColumn>>,
-}
-
-/// A prepared statement with its parameters, possibly half run.
-pub struct Portal {
-    _contract: (),
 }
 
 /// What an `execute` call brought.
@@ -71,7 +85,7 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub struct Notice {
     pub severity: &'static str,
-    pub error: crate::error::SqlError,
+    pub error: SqlError,
 }
 
 /// How a call of `execute` ends its implicit transaction.
@@ -83,93 +97,349 @@ pub enum Ending {
     More,
 }
 
+/// Texts kept with their syntax trees, and statements kept with their plans.
+const CACHED_TEXTS: usize = 256;
+/// Longer texts are not kept.
+const CACHED_TEXT_BYTES: usize = 8 << 10;
+
 pub struct Session {
-    _contract: (),
+    database: Arc<Database>,
+    activity: Arc<Activity>,
+    settings: Settings,
+    state: State,
+    /// Counts transactions.
+    serial: u64,
+    notices: Vec<Notice>,
+    sequences: Arc<Mutex<SequenceMemory>>,
+    texts: Mutex<TextCache<Arc<str>, Arc<[Statement]>>>,
+    prepared: TextCache<(Arc<str>, Vec<DataType>), Arc<Prepared>>,
+    /// Made by SQL's PREPARE.
+    named: BTreeMap<String, Arc<Prepared>>,
+    view: Option<View>,
+    /// Settings changed by functions (`set_config`) of the running statement.
+    pending_settings: Arc<Mutex<Vec<PendingSetting>>>,
+}
+
+/// `set_config(name, value, is_local)`: applied after the evaluation that called it.
+#[derive(Clone, Debug)]
+pub(crate) struct PendingSetting {
+    pub name: String,
+    pub value: String,
+    pub local: bool,
+}
+
+/// The session as expressions see it, and what it was derived from.
+struct View {
+    generation: u64,
+    snapshot: Arc<Snapshot>,
+    view: Arc<SessionView>,
+    search_path: Arc<[String]>,
 }
 
 impl Session {
-    pub fn new(_database: Arc<Database>, _startup: Startup) -> Result<Session> {
-        todo!()
+    pub fn new(database: Arc<Database>, startup: Startup) -> Result<Session> {
+        let name = if startup.database.is_empty() { DATABASE_NAMES[0] } else { &startup.database };
+        if !DATABASE_NAMES.contains(&name) {
+            let message = format!("database \"{name}\" does not exist");
+            return Err(SqlError::new(SqlState::INVALID_CATALOG_NAME, message));
+        }
+        let mut settings = Settings::new(&startup.user);
+        for (setting, value) in &startup.settings {
+            settings.set_startup(setting, value)?;
+        }
+        let pid = if startup.backend_pid != 0 { startup.backend_pid } else { database.fresh_pid() };
+        let activity = Arc::new(Activity {
+            pid,
+            user: startup.user,
+            database: name.to_owned(),
+            backend_start: database.client.runtime.wall_micros(),
+            canceller: Canceller::default(),
+            now: Mutex::default(),
+        });
+        database.register(Arc::clone(&activity));
+        let session = Session {
+            database,
+            activity,
+            settings,
+            state: State::Idle,
+            serial: 0,
+            notices: Vec::new(),
+            sequences: Arc::default(),
+            texts: Mutex::new(TextCache::new(CACHED_TEXTS)),
+            prepared: TextCache::new(CACHED_TEXTS),
+            named: BTreeMap::new(),
+            view: None,
+            pending_settings: Arc::default(),
+        };
+        session.report_idle();
+        Ok(session)
     }
 
     pub fn status(&self) -> TransactionStatus {
-        todo!()
+        match self.state {
+            State::Idle | State::Implicit(_) => TransactionStatus::Idle,
+            State::Open(_) => TransactionStatus::Open,
+            State::Failed(_) => TransactionStatus::Failed,
+        }
     }
 
     /// Splits a text into statements. A syntax error carries its position.
-    pub fn parse(&self, _text: &str) -> Result<Vec<Statement>> {
-        todo!()
+    pub fn parse(&self, text: &str) -> Result<Vec<Statement>> {
+        if let Some(statements) = self.texts.lock().get(text) {
+            return Ok(statements.to_vec());
+        }
+        let statements: Arc<[Statement]> = crate::parse::parse(text)?
+            .into_iter()
+            .map(|parsed| Statement { text: parsed.text.clone(), parsed: Arc::new(parsed) })
+            .collect();
+        if text.len() <= CACHED_TEXT_BYTES {
+            self.texts.lock().insert(text.into(), Arc::clone(&statements));
+        }
+        Ok(statements.to_vec())
     }
 
-    /// Binds a statement; `types` are the client's parameter types where it gave any (`DataType(0)`: not given).
-    pub async fn prepare(&mut self, _statement: &Statement, _types: &[DataType]) -> Result<Arc<Prepared>> {
-        todo!()
+    /// Binds a statement; `types` are the client's parameter types where it gave any (`DataType(0)`: not given). Outside a
+    /// block this may begin the implicit transaction, which `execute` goes on with and `sync` ends.
+    pub async fn prepare(&mut self, statement: &Statement, types: &[DataType]) -> Result<Arc<Prepared>> {
+        self.activity.canceller.clear();
+        match self.prepare_statement(statement, types).await {
+            Ok(prepared) => Ok(prepared),
+            Err(error) => {
+                self.fail().await;
+                Err(error)
+            }
+        }
     }
 
     /// Makes a portal. The values must have the types of `Prepared::parameters`.
-    pub fn bind(&mut self, _prepared: &Arc<Prepared>, _parameters: Vec<Value>) -> Result<Portal> {
-        todo!()
+    pub fn bind(&mut self, prepared: &Arc<Prepared>, parameters: Vec<Value>) -> Result<Portal> {
+        if parameters.len() != prepared.parameters.len() {
+            let message = format!(
+                "bind message supplies {} parameters, but prepared statement \"\" requires {}",
+                parameters.len(),
+                prepared.parameters.len()
+            );
+            return Err(SqlError::new(SqlState("08P01"), message));
+        }
+        Ok(Portal::new(Arc::clone(prepared), parameters.into()))
     }
 
     /// Runs a portal, at most `max_rows` rows (0: all) before `Step::Suspended`. Rows come in batches of bounded size.
-    pub async fn execute(&mut self, _portal: &mut Portal, _max_rows: usize, _ending: Ending) -> Result<Step> {
-        todo!()
+    pub async fn execute(&mut self, portal: &mut Portal, max_rows: usize, ending: Ending) -> Result<Step> {
+        if matches!(portal.run, Run::Ready) {
+            self.activity.canceller.clear();
+            self.report_active(&portal.prepared.statement.text);
+        }
+        let outcome = self.execute_portal(portal, max_rows, ending).await;
+        if outcome.is_err() {
+            portal.run = Run::Done;
+            // Whatever the statement did to the transaction has been undone with it, unless the error came before.
+            self.fail().await;
+        }
+        self.report_idle();
+        outcome
     }
 
-    pub async fn copy_data(&mut self, _portal: &mut Portal, _data: bytes::Bytes) -> Result<()> {
-        todo!()
+    /// Takes some of the client's data during COPY FROM STDIN, cut anywhere.
+    pub async fn copy_data(&mut self, portal: &mut Portal, data: bytes::Bytes) -> Result<()> {
+        let outcome = self.take_copy_data(portal, data).await;
+        if outcome.is_err() {
+            portal.run = Run::Done;
+            self.fail().await;
+        }
+        outcome
     }
 
     /// Ends COPY FROM STDIN; the tag (`COPY 5`).
-    pub async fn copy_done(&mut self, _portal: &mut Portal, _ending: Ending) -> Result<String> {
-        todo!()
+    pub async fn copy_done(&mut self, portal: &mut Portal, ending: Ending) -> Result<String> {
+        let outcome = self.finish_copy(portal, ending).await;
+        portal.run = Run::Done;
+        if outcome.is_err() {
+            self.fail().await;
+        }
+        self.report_idle();
+        outcome
     }
 
     /// The client gave up its COPY.
-    pub async fn copy_fail(&mut self, _portal: Portal, _message: &str) -> crate::error::SqlError {
-        todo!()
+    pub async fn copy_fail(&mut self, portal: Portal, message: &str) -> SqlError {
+        drop(portal);
+        self.fail().await;
+        self.report_idle();
+        SqlError::new(SqlState::QUERY_CANCELED, format!("COPY from stdin failed: {message}"))
     }
 
     /// The end of a pipeline (`Sync`) or of a multi-statement text: commits the implicit transaction if one is open.
     pub async fn sync(&mut self) -> Result<()> {
-        todo!()
+        match self.state {
+            State::Implicit(_) => self.commit_implicit().await,
+            _ => Ok(()),
+        }
     }
 
     /// An error reached the client outside `execute` (bad message, bad parameter): aborts the implicit transaction, fails an
     /// explicit one. Errors of the session's own calls have done so already.
     pub async fn fail(&mut self) {
-        todo!()
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Idle => {}
+            State::Implicit(transaction) => {
+                self.settings.return_to(transaction.settings.clone());
+                transaction.txn.rollback().await;
+            }
+            State::Open(transaction) => {
+                let settings = transaction.settings.clone();
+                let transaction = if transaction.savepoints.is_empty() {
+                    // Nothing can bring it back: let its locks go now.
+                    transaction.txn.rollback().await;
+                    None
+                } else {
+                    Some(transaction)
+                };
+                self.state = State::Failed(Failed { transaction, settings });
+            }
+            State::Failed(failed) => self.state = State::Failed(failed),
+        }
+        self.report_idle();
     }
 
     /// Notices and warnings since the last call.
     pub fn take_notices(&mut self) -> Vec<Notice> {
-        todo!()
+        let mut notices = std::mem::take(&mut self.notices);
+        if !notices.is_empty() {
+            let least = severity_rank(self.settings.get("client_min_messages"));
+            notices.retain(|notice| severity_rank(&notice.severity.to_ascii_lowercase()) >= least);
+        }
+        notices
     }
 
     /// Settings that changed and that the protocol reports (`ParameterStatus`), since the last call; at first all of them.
     pub fn take_parameter_changes(&mut self) -> Vec<(String, String)> {
-        todo!()
+        self.settings.take_changes()
     }
 
     /// Ask from another thread to stop the running statement: it ends with 57014 at the next check.
     pub fn canceller(&self) -> Canceller {
-        todo!()
+        self.activity.canceller.clone()
+    }
+
+    /// Names this session: the `backend_pid` of the start-up, or the one that was chosen.
+    pub fn backend_pid(&self) -> i32 {
+        self.activity.pid
+    }
+
+    /// A setting's value (lower- or upper-case name), as `SHOW` prints it.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.settings.show(name)
+    }
+
+    /// The session's settings as output functions need them.
+    pub fn format_options(&self) -> crate::types::FormatOptions {
+        crate::types::FormatOptions::from_session(&self.bare_view())
     }
 
     /// The connection ends: rolls back.
-    pub async fn close(self) {
-        todo!()
+    pub async fn close(mut self) {
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::Implicit(transaction) | State::Open(transaction) => transaction.txn.rollback().await,
+            State::Failed(Failed { transaction: Some(transaction), .. }) => transaction.txn.rollback().await,
+            State::Failed(_) | State::Idle => {}
+        }
+    }
+
+    fn notice(&mut self, severity: &'static str, state: SqlState, message: impl Into<String>) {
+        self.notices.push(Notice { severity, error: SqlError::new(state, message) });
+    }
+
+    /// The transaction that statements run in, if there is one.
+    fn transaction(&mut self) -> Option<&mut Transaction> {
+        match &mut self.state {
+            State::Implicit(transaction) | State::Open(transaction) => Some(transaction),
+            State::Idle | State::Failed(_) => None,
+        }
+    }
+
+    fn bare_view(&self) -> SessionView {
+        let settings = self.settings.all().into_iter().map(|(name, value, _)| (name.to_ascii_lowercase(), value));
+        SessionView {
+            user: self.activity.user.clone(),
+            database: self.activity.database.clone(),
+            search_path: self.settings.search_path(&self.activity.user),
+            backend_pid: self.activity.pid,
+            time_zone: self.settings.get("TimeZone").to_owned(),
+            settings: settings.collect(),
+        }
+    }
+
+    /// The session as expressions see it, together with the catalog as names are looked up in it.
+    fn view(&mut self, snapshot: &Arc<Snapshot>) -> (Arc<SessionView>, SessionCatalog) {
+        let generation = self.settings.generation();
+        let fresh = self.view.as_ref().is_some_and(|view| {
+            view.generation == generation && Arc::ptr_eq(&view.snapshot, snapshot)
+        });
+        if !fresh {
+            let mut view = self.bare_view();
+            let exists = |name: &String| {
+                crate::catalog::system::is_system_schema(name) || snapshot.schema(name).is_some()
+            };
+            view.search_path.retain(exists);
+            let search_path: Arc<[String]> = view.search_path.clone().into();
+            let snapshot = Arc::clone(snapshot);
+            self.view = Some(View { generation, snapshot, view: Arc::new(view), search_path });
+        }
+        match &self.view {
+            Some(view) => {
+                let catalog =
+                    SessionCatalog { snapshot: Arc::clone(snapshot), search_path: Arc::clone(&view.search_path) };
+                (Arc::clone(&view.view), catalog)
+            }
+            None => unreachable!("made above"),
+        }
+    }
+
+    fn report_active(&self, text: &Arc<str>) {
+        let now = self.database.client.runtime.wall_micros();
+        let mut activity = self.activity.now.lock();
+        activity.state = "active";
+        activity.query = Arc::clone(text);
+        activity.query_start = Some(now);
+        activity.state_change = Some(now);
+    }
+
+    fn report_idle(&self) {
+        let now = self.database.client.runtime.wall_micros();
+        let mut activity = self.activity.now.lock();
+        activity.state = match &self.state {
+            State::Idle => "idle",
+            State::Implicit(_) | State::Open(_) => "idle in transaction",
+            State::Failed(_) => "idle in transaction (aborted)",
+        };
+        activity.state_change = Some(now);
+        activity.transaction_start = match &self.state {
+            State::Implicit(transaction) | State::Open(transaction) => {
+                Some(transaction.micros + crate::session::run::POSTGRES_EPOCH_MICROS)
+            }
+            State::Idle | State::Failed(_) => None,
+        };
+        let name = self.settings.get("application_name");
+        if activity.application_name != name {
+            activity.application_name = name.to_owned();
+        }
     }
 }
 
-/// Cancels the statement that runs now, if any. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Canceller {
-    flag: Arc<std::sync::atomic::AtomicBool>,
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.database.unregister(self.activity.pid);
+    }
 }
 
-impl Canceller {
-    pub fn cancel(&self) {
-        self.flag.store(true, std::sync::atomic::Ordering::Release);
+fn severity_rank(severity: &str) -> u8 {
+    match severity {
+        "info" => 9,
+        "error" => 8,
+        "warning" => 7,
+        "notice" => 6,
+        "log" => 5,
+        _ => 1,
     }
 }

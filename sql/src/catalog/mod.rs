@@ -1,14 +1,27 @@
-//! The catalog: what exists. Descriptors are rows of ordinary system tables in the same transactional store; a statement
+//! The catalog: what exists. Descriptors are rows of a system table in the same transactional store; a statement
 //! sees them through [`CatalogView`], a consistent snapshot at its transaction's timestamp.
+//!
+//! Reading order: `descriptor` (what is stored), `store` (where, and how changes are kept apart), `snapshot`, `cache` (when a
+//! cached one is true), `change` (DDL), `sequence`, `system` (the views), `functions`, `garbage`.
 
+pub mod cache;
+pub mod change;
+pub mod deparse;
 pub mod descriptor;
+pub mod functions;
+pub mod garbage;
+pub mod sequence;
+pub mod snapshot;
+pub mod store;
+pub mod system;
 
 use std::sync::Arc;
 
 pub use descriptor::{
-    CheckConstraint, Column, ColumnId, ForeignKey, ForeignKeyAction, Index, IndexColumn, IndexKind, Relation,
+    CheckConstraint, Column, ColumnId, ForeignKey, ForeignKeyAction, Identity, Index, IndexColumn, IndexKind, Relation,
     RelationKind, Schema, Sequence, Table, View,
 };
+pub use snapshot::{SessionCatalog, Snapshot};
 
 use base::TableId;
 

@@ -1,0 +1,71 @@
+//! `ALTER TABLE … SPLIT AT VALUES (…), …`: cuts ranges at keys of an index. Not transactional; it moves no row.
+
+use std::sync::Arc;
+
+use sqlparser::ast;
+
+use super::{Change, no_relation, table_of};
+use crate::{
+    bind,
+    catalog::{Index, Relation, snapshot::Named},
+    encode::IndexLayout,
+    error::{Result, SqlError, SqlState},
+    session::object_name,
+    types::Value,
+};
+
+impl Change<'_> {
+    pub(super) async fn split_at(
+        &mut self,
+        name: &ast::ObjectName,
+        is_index: bool,
+        rows: &[Vec<ast::Expr>],
+    ) -> Result<()> {
+        let (relation, index) = if is_index {
+            let (schema, name) = object_name(name)?;
+            match self.catalog.named(schema.as_deref(), &name) {
+                Some(Named::Index { oid, .. }) => match self.catalog.snapshot.index_by_oid(oid) {
+                    Some((relation, index)) => (Arc::clone(relation), index.clone()),
+                    None => return Err(no_relation(schema.as_deref(), &name)),
+                },
+                _ => return Err(no_relation(schema.as_deref(), &name)),
+            }
+        } else {
+            let relation = self.find_table(name)?;
+            let index = table_of(&relation)?.primary().clone();
+            (relation, index)
+        };
+        let mut keys = Vec::new();
+        for row in rows {
+            keys.push(self.split_key(&relation, &index, row)?);
+        }
+        for key in keys {
+            let deadline = self.database.client.runtime.now() + self.database.client.options.operation_timeout;
+            self.database.client.cluster.split(&key, deadline).await.map_err(txn::Error::from)?;
+        }
+        Ok(())
+    }
+
+    /// The key at which the rows with these values in the first columns of the index begin.
+    fn split_key(&self, relation: &Relation, index: &Index, row: &[ast::Expr]) -> Result<Vec<u8>> {
+        let table = table_of(relation)?;
+        if index.hidden_row_id {
+            let message = format!("table \"{}\" has no primary key to split at", relation.name);
+            return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
+                .hint("Split one of its indexes instead, or add a primary key."));
+        }
+        if row.is_empty() || row.len() > index.columns.len() {
+            let message = format!("SPLIT AT takes one to {} values", index.columns.len());
+            return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
+        }
+        let mut values: Vec<Value> = Vec::new();
+        for (expr, column) in row.iter().zip(&index.columns) {
+            let column = table.column(column.column).ok_or_else(|| SqlError::internal("a column got lost"))?;
+            let session = &self.environment.eval.session;
+            let target = Some((column.ty, column.typmod));
+            let bound = bind::bind_expression(&expr.to_string(), None, target, &self.catalog, session)?;
+            values.push(bound.eval(&[], &self.environment.eval)?);
+        }
+        IndexLayout::new(relation.id, table, index)?.prefix_key(&values)
+    }
+}
