@@ -78,7 +78,10 @@ impl Run {
     }
 
     fn start_gateway(&mut self) {
-        let (group, client) = self.world.gateway(self.options.clone());
+        // The impatient ones give up in the middle of things.
+        let timeout_ms = *self.world.rng.pick(&[300, 1000, 3000]).expect("not empty");
+        let options = Options { operation_timeout: Duration::from_millis(timeout_ms), ..self.options.clone() };
+        let (group, client) = self.world.gateway(options);
         for _ in 0..CLIENTS_PER_GATEWAY {
             let (client, log, rng) = (client.clone(), self.log.clone(), self.world.rng.split());
             let (workload, until) = (self.workload, self.until);
@@ -100,10 +103,11 @@ impl Run {
             3..=4 => self.world.cell.change_leader(&key),
             5 => self.kill_one(),
             6..=7 => {
+                let storm = rng.chance(1, 3);
                 let network = Network {
                     delay_max: Duration::from_micros(rng.between(200, 20_000)),
-                    lose: rng.below(60),
-                    repeat: rng.below(80),
+                    lose: rng.below(if storm { 400 } else { 60 }),
+                    repeat: rng.below(if storm { 400 } else { 80 }),
                     ..Network::default()
                 };
                 self.world.cell.set_network(network);
