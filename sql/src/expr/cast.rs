@@ -30,14 +30,18 @@ pub fn can_cast(from: DataType, to: DataType, context: CastContext) -> bool {
     }
     match (to, from) {
         (DataType::ANYELEMENT | DataType::ANYCOMPATIBLE, _) => return true,
+        (DataType::ANYNONARRAY, from) => return !from.is_array(),
         (DataType::ANYARRAY | DataType::ANYCOMPATIBLEARRAY, from) => return from.is_array(),
         _ => {}
     }
     if listed(from, to).is_some_and(|needed| needed <= context) {
         return true;
     }
-    if let (Some(from), Some(to)) = (from.element(), to.element()) {
-        return can_cast(from, to, context);
+    // The vectors of the catalog are not arrays in this respect.
+    if let (Some(from), Some(element)) = (from.element(), to.element())
+        && !matches!(to, DataType::INT2VECTOR | DataType::OIDVECTOR)
+    {
+        return can_cast(from, element, context);
     }
     // Everything can be written as text and, when asked explicitly, read from it.
     let string = |ty: DataType| registry::category(ty) == 'S';
@@ -92,7 +96,7 @@ fn listed(from: DataType, to: DataType) -> Option<CastContext> {
 /// 42804 otherwise.
 pub fn coerce(expr: Expr, to: DataType, typmod: i32, context: CastContext) -> Result<Expr> {
     let from = expr.ty();
-    if matches!(to, DataType::ANY | DataType::UNKNOWN) {
+    if matches!(to, DataType::ANY | DataType::ANYNONARRAY | DataType::UNKNOWN) {
         return Ok(expr);
     }
     match expr {

@@ -190,8 +190,9 @@ fn finish(candidate: &Candidate, actual: &[DataType]) -> Selection {
         .iter()
         .zip(actual)
         .map(|(declared, actual)| match *declared {
-            DataType::ANY if *actual == DataType::UNKNOWN => DataType::TEXT,
             DataType::ANY => *actual,
+            DataType::ANYNONARRAY if *actual == DataType::UNKNOWN => DataType::TEXT,
+            DataType::ANYNONARRAY => *actual,
             other => solved.replace(other),
         })
         .collect();

@@ -259,6 +259,11 @@ fn set_zone(name: &str, parsed: &mut Parsed) -> std::result::Result<(), Failure>
     Ok(())
 }
 
+/// `J2451187`: a Julian day.
+fn julian(lower: &str) -> Option<i64> {
+    lower.strip_prefix('j')?.parse::<i64>().ok().map(|days| days - 2_451_545)
+}
+
 fn take_name(word: &str, parsed: &mut Parsed, words: &mut Words<'_>) -> std::result::Result<(), Failure> {
     let lower = word.trim_end_matches('.').to_ascii_lowercase();
     let special = match lower.as_str() {
@@ -277,6 +282,12 @@ fn take_name(word: &str, parsed: &mut Parsed, words: &mut Words<'_>) -> std::res
         }
         parsed.special = special;
         return Ok(());
+    }
+    if let Some(days) = julian(&lower) {
+        return match parsed.days.replace(days) {
+            None => Ok(()),
+            Some(_) => Err(Failure::Syntax),
+        };
     }
     match lower.as_str() {
         "allballs" => parsed.micros = Some(0),
@@ -395,7 +406,8 @@ fn civil(year: i64, month: i64, day: i64) -> std::result::Result<i64, Failure> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return Err(Failure::DateOrder);
     }
-    if !(-4713..=5_874_897).contains(&year) || day > i64::from(super::days_in_month(year, month as u32)) {
+    // Years far beyond the limits are refused later, with the limits of the type.
+    if year.abs() > 10_000_000 || day > i64::from(super::days_in_month(year, month as u32)) {
         return Err(Failure::OutOfRange);
     }
     Ok(days_from_civil(year, month as u32, day as u32))

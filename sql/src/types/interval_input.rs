@@ -26,7 +26,7 @@ pub fn parse(text: &str) -> Result<Interval> {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_digit() || "+-Tt.".contains(c)) => parse_iso(rest),
         _ => parse_words(trimmed),
     };
-    sum.ok_or_else(invalid)?.finish()
+    sum.ok_or_else(invalid)?.finish(text)
 }
 
 impl Sum {
@@ -61,10 +61,10 @@ impl Sum {
         self.micros += (days.fract() * MICROS_PER_DAY as f64).round();
     }
 
-    fn finish(self) -> Result<Interval> {
+    fn finish(self, text: &str) -> Result<Interval> {
         let small = |value: f64| {
             let fits = value >= f64::from(i32::MIN) && value <= f64::from(i32::MAX);
-            if fits { Ok(value as i32) } else { Err(field_overflow()) }
+            if fits { Ok(value as i32) } else { Err(field_overflow(text)) }
         };
         let micros = self.micros.round();
         if !(micros.abs() < 9.223_372_036_854_775e18) {
@@ -80,8 +80,8 @@ impl Sum {
     }
 }
 
-fn field_overflow() -> SqlError {
-    SqlError::new(SqlState(INTERVAL_FIELD_OVERFLOW), "interval field value out of range")
+fn field_overflow(text: &str) -> SqlError {
+    SqlError::new(SqlState(INTERVAL_FIELD_OVERFLOW), format!("interval field value out of range: \"{text}\""))
 }
 
 const INTERVAL_FIELD_OVERFLOW: &str = "22015";

@@ -70,6 +70,7 @@ impl DataType {
     /// Pseudo-types of function signatures.
     pub const ANY: DataType = DataType(2276);
     pub const ANYARRAY: DataType = DataType(2277);
+    pub const ANYNONARRAY: DataType = DataType(2776);
     pub const ANYELEMENT: DataType = DataType(2283);
     pub const ANYCOMPATIBLE: DataType = DataType(5077);
     pub const ANYCOMPATIBLEARRAY: DataType = DataType(5078);

@@ -50,10 +50,11 @@ impl Numeric {
         let Some((_, scale)) = self.parts() else {
             return Ok(if matches!(self, Numeric::NegativeInfinity) { Numeric::zero() } else { self.clone() });
         };
-        let approximate = (self.to_f64() * LOG10_E).clamp(-2000.0, 200_000.0);
-        if approximate > 131_072.0 {
+        // PostgreSQL gives up where the result would have three times its greatest scale in digits.
+        if self.to_f64() >= 6000.0 {
             return Err(overflow());
         }
+        let approximate = (self.to_f64() * LOG10_E).clamp(-2000.0, 200_000.0);
         let shown = result_scale(SIGNIFICANT_DIGITS_MIN - approximate as i64, scale);
         let precise = shown + SPARE_DIGITS + (approximate.max(0.0) as i64);
         let value = exp_fixed(&fixed(self, precise), precise);
@@ -141,11 +142,7 @@ impl Numeric {
         if estimate > 131_072.0 {
             return Err(overflow());
         }
-        let shown = if estimate < -1000.0 {
-            DISPLAY_SCALE_MAX
-        } else {
-            result_scale(SIGNIFICANT_DIGITS_MIN - estimate as i64, scale.max(exponent_scale))
-        };
+        let shown = result_scale(SIGNIFICANT_DIGITS_MIN, scale.max(exponent_scale));
         if estimate < -2000.0 {
             return Ok(Numeric::new(BigInt::zero(), shown));
         }

@@ -63,6 +63,7 @@ const BASE: &[Line] = &[
     (2278, "void",        "void",                        'P', false,  4, 0),
     (2276, "any",         "\"any\"",                     'P', false,  4, 0),
     (2277, "anyarray",    "anyarray",                    'P', false, -1, 0),
+    (2776, "anynonarray", "anynonarray",                 'P', false,  4, 0),
     (2283, "anyelement",  "anyelement",                  'P', false,  4, 0),
     (5077, "anycompatible", "anycompatible",             'P', false,  4, 0),
     (5078, "anycompatiblearray", "anycompatiblearray",   'P', false, -1, 0),

@@ -28,6 +28,14 @@ pub fn find(name: &str) -> Option<TimeZone> {
     letters.chars().all(|c| c.is_ascii_alphabetic()).then(|| offset_of(offset)).flatten().and_then(|s| fixed(-s))
 }
 
+/// Finds a zone for `AT TIME ZONE`, where a bare offset is read as a POSIX name has it: west of Greenwich is positive.
+pub fn find_for_conversion(name: &str) -> Option<TimeZone> {
+    match name.trim().starts_with(['+', '-']) {
+        true => offset_of(name.trim()).and_then(|seconds| fixed(-seconds)),
+        false => find(name),
+    }
+}
+
 fn fixed(seconds: i32) -> Option<TimeZone> {
     Offset::from_seconds(seconds).ok().map(TimeZone::fixed)
 }

@@ -374,7 +374,7 @@ fn bin(stride: Interval, at: i64, origin: i64) -> Result<i64> {
 }
 
 fn named_zone(name: &str) -> Result<TimeZone> {
-    timezone::find(name).ok_or_else(|| {
+    timezone::find_for_conversion(name).ok_or_else(|| {
         SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{name}\" not recognized"))
     })
 }

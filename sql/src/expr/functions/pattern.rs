@@ -53,7 +53,8 @@ fn like(text: &str, pattern: &str) -> Result<bool> {
             None if at == text.len() => return Ok(true),
             None => false,
             Some('_') => at < text.len(),
-            Some('\\') => {
+            // What the text is too short for is no match, however the pattern goes on.
+            Some('\\') if at < text.len() => {
                 let literal = pattern.get(in_pattern + 1).ok_or_else(|| {
                     SqlError::new(SqlState("22025"), "LIKE pattern must not end with escape character")
                 })?;
@@ -61,6 +62,7 @@ fn like(text: &str, pattern: &str) -> Result<bool> {
                 in_pattern += usize::from(same);
                 same
             }
+            Some('\\') => false,
             Some(literal) => text.get(at) == Some(literal),
         };
         if matched {
@@ -185,7 +187,14 @@ fn compile(pattern: &str, flags: &str) -> Result<Regex> {
     let full = if options.is_empty() { body } else { format!("(?{options}){body}") };
     let regex = Regex::new(&full).map_err(|error| {
         let reason = error.to_string();
-        let reason = reason.lines().last().unwrap_or("").trim_start_matches("error: ").to_owned();
+        let reason = match reason.lines().last().unwrap_or("").trim_start_matches("error: ") {
+            "unclosed character class" => "brackets [] not balanced",
+            "unclosed group" | "unopened group" => "parentheses () not balanced",
+            "repetition operator missing expression" => "quantifier operand invalid",
+            "unclosed counted repetition" => "braces {} not balanced",
+            other => other,
+        }
+        .to_owned();
         SqlError::new(SqlState("2201B"), format!("invalid regular expression: {reason}"))
     })?;
     let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);

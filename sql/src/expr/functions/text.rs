@@ -57,7 +57,10 @@ fn cases(registry: &mut Registry) {
         match u32::try_from(code).ok().and_then(char::from_u32) {
             Some('\0') => fail("null character not permitted".to_owned()),
             Some(c) => Ok(c.to_string()),
-            None if code < 0 => fail("character number must be positive".to_owned()),
+            None if code < 0 => {
+                Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "character number must be positive"))
+            }
+            None if code > 0x10_ffff => fail(format!("requested character too large for encoding: {code}")),
             None => fail(format!("requested character not valid for encoding: {code}")),
         }
     });
@@ -241,8 +244,8 @@ fn pad(text: &str, length: i32, fill: &str, left: bool) -> Result<String> {
 fn concatenation(registry: &mut Registry) {
     define!(registry, "||(text, text) text", |_, a: &str, b: &str| [a, b].concat());
     // Anything next to text is written as text.
-    registry.add("||(text, any) text", Body::Two(join_as_text)).stable();
-    registry.add("||(any, text) text", Body::Two(join_as_text)).stable();
+    registry.add("||(text, anynonarray) text", Body::Two(join_as_text)).stable();
+    registry.add("||(anynonarray, text) text", Body::Two(join_as_text)).stable();
     registry
         .add("concat(variadic any) text", Body::Many(|call, values| Ok(Value::text(concat(call, values, "", 0)))))
         .null_aware()
@@ -260,9 +263,17 @@ fn concatenation(registry: &mut Registry) {
 }
 
 fn join_as_text(call: &Call<'_>, a: &Value, b: &Value) -> Result<Value> {
-    let mut text = output(call, 0, a);
-    text.push_str(&output(call, 1, b));
+    let mut text = cast_to_text(call, 0, a);
+    text.push_str(&cast_to_text(call, 1, b));
     Ok(Value::text(text))
+}
+
+/// As a cast makes it, which differs from output for booleans only.
+fn cast_to_text(call: &Call<'_>, index: usize, value: &Value) -> String {
+    match value {
+        Value::Bool(value) => value.to_string(),
+        other => output(call, index, other),
+    }
 }
 
 /// The text of an argument, as its type's output function makes it.
