@@ -1,1 +1,120 @@
-fn main() {}
+//! `locus`: the command line. Wires the tiers together, in one process (`start`) or one tier each (`node`, `gateway`), runs a
+//! cluster of processes on this machine (`demo`), and looks at running ones (`status`, `sql`).
+//!
+//! Reading order: [`config`] says what can be set, [`node`] and [`gateway`] run a tier, [`start`] both, [`demo`] many.
+
+mod config;
+mod demo;
+mod gateway;
+mod logging;
+mod node;
+mod process;
+mod start;
+mod status;
+mod table;
+
+use std::{
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+/// Locus: a distributed transactional SQL database that speaks PostgreSQL.
+///
+/// Every setting can be given as a flag, as an environment variable (LOCUS_…) or in the configuration file; the first of
+/// these that has it counts.
+#[derive(Parser)]
+#[command(name = "locus", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(Args)]
+struct Global {
+    /// Configuration file (TOML)
+    #[arg(long, global = true, env = "LOCUS_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What is logged: a level (error, warn, info, debug, trace) or a filter such as info,storage=debug
+    #[arg(long, global = true, env = "LOCUS_LOG", value_name = "FILTER")]
+    log: Option<String>,
+    /// Append the log to this file instead of standard error
+    #[arg(long, global = true, env = "LOCUS_LOG_FILE", value_name = "FILE")]
+    log_file: Option<PathBuf>,
+    /// Stop when standard input ends: whoever started this process holds the other end
+    #[arg(long, global = true, hide = true)]
+    stop_with_stdin: bool,
+}
+
+#[derive(Subcommand)]
+enum Subcommands {
+    /// Run a whole database in this process: one node and one gateway
+    Start(start::StartArgs),
+    /// Run a cluster of processes on this machine, with sample data
+    Demo(demo::DemoArgs),
+    /// Run one data node
+    Node(node::NodeArgs),
+    /// Run one SQL gateway
+    Gateway(gateway::GatewayArgs),
+    /// Show the nodes and ranges of a running cluster
+    Status(status::StatusArgs),
+    /// Open psql on a running cluster
+    Sql(SqlArgs),
+}
+
+#[derive(Args)]
+struct SqlArgs {
+    /// Where to connect to
+    #[arg(long, env = "LOCUS_URL", default_value = config::DEFAULT_URL)]
+    url: String,
+    /// Further arguments of psql
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("locus: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let file = config::File::load(cli.global.config.as_deref())?;
+    let filter = cli.global.log.clone().or_else(|| file.log.clone());
+    // Tools that print to the terminal log only what goes wrong.
+    let quiet = matches!(cli.command, Subcommands::Status(_) | Subcommands::Sql(_) | Subcommands::Demo(_));
+    logging::start(filter.as_deref().unwrap_or(if quiet { "warn" } else { "info" }), cli.global.log_file.as_deref())?;
+    if let Subcommands::Sql(arguments) = &cli.command {
+        return psql(arguments);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let outcome = runtime.block_on(async {
+        let stop = process::StopSignal::listen(cli.global.stop_with_stdin)?;
+        match cli.command {
+            Subcommands::Start(arguments) => start::run(arguments, &file, stop).await,
+            Subcommands::Demo(arguments) => demo::run(arguments, stop).await,
+            Subcommands::Node(arguments) => node::run(arguments, &file, stop).await,
+            Subcommands::Gateway(arguments) => gateway::run(arguments, &file, stop).await,
+            Subcommands::Status(arguments) => status::run(arguments).await,
+            Subcommands::Sql(_) => Ok(()),
+        }
+    });
+    // What still runs in the background holds nobody up.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Becomes psql.
+fn psql(arguments: &SqlArgs) -> Result<()> {
+    let error = Command::new("psql").arg(&arguments.url).args(&arguments.arguments).exec();
+    Err(error).context("cannot run psql (Debian: apt-get install postgresql-client)")
+}

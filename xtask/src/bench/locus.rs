@@ -59,7 +59,7 @@ impl System for Cluster {
     fn fsyncs(&self) -> Option<u64> {
         let status = self.status()?;
         let nodes = status["nodes"].as_array()?;
-        Some(nodes.iter().filter_map(|node| node["counters"]["log_syncs"].as_u64()).sum())
+        Some(nodes.iter().filter_map(|node| node["counters"]["fsyncs"].as_u64()).sum())
     }
 }
 

@@ -1,0 +1,186 @@
+//! Before a session: encryption requests, cancel requests, the start-up packet, sign-in.
+
+use std::net::IpAddr;
+
+use auth::{Mechanism, Step};
+use bytes::{Buf, Bytes};
+use pgwire::messages::startup::{Authentication, NegotiateProtocolVersion};
+use sql::{SqlError, SqlState};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    error::{End, state},
+    message::{SqlErrorText, utf8},
+    wire::{Incoming, Wire},
+};
+
+const CODE_CANCEL: u32 = 80877102;
+const CODE_SSL: u32 = 80877103;
+const CODE_GSS: u32 = 80877104;
+const PROTOCOL_3_0: i32 = 196608;
+
+/// What a connection turns out to be for.
+pub(crate) enum Opening {
+    Session(Packet),
+    Cancel { pid: i32, secret: i32 },
+}
+
+/// The start-up packet, decoded.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Packet {
+    pub(crate) user: String,
+    /// Empty when the client did not say: the session has a default.
+    pub(crate) database: String,
+    pub(crate) settings: Vec<(String, String)>,
+    /// The client wants a newer minor version or options that we do not know: it is told what we speak.
+    negotiate: Option<Vec<String>>,
+}
+
+/// Answers requests for encryption until the client says what it wants.
+pub(crate) async fn open(wire: &mut Wire, tls: Option<&TlsAcceptor>) -> Result<Opening, End> {
+    let (mut asked_ssl, mut asked_gss) = (false, false);
+    loop {
+        let mut packet = wire.next_startup().await?;
+        match packet.get_u32() {
+            CODE_SSL if !asked_ssl => {
+                asked_ssl = true;
+                wire.output().extend_from_slice(if tls.is_some() { b"S" } else { b"N" });
+                wire.flush().await?;
+                if let Some(tls) = tls {
+                    wire.encrypt(tls).await?;
+                }
+            }
+            CODE_GSS if !asked_gss => {
+                asked_gss = true;
+                wire.output().extend_from_slice(b"N");
+                wire.flush().await?;
+            }
+            CODE_CANCEL if packet.len() == 8 => {
+                return Ok(Opening::Cancel { pid: packet.get_i32(), secret: packet.get_i32() });
+            }
+            code => return Packet::decode(code, packet).map(Opening::Session).map_err(End::Fatal),
+        }
+    }
+}
+
+impl Packet {
+    fn decode(code: u32, mut body: Bytes) -> Result<Packet, SqlError> {
+        let (major, minor) = (code >> 16, code & 0xffff);
+        if major != 3 {
+            return Err(SqlError::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                format!("unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.0"),
+            ));
+        }
+        let mut result = Packet::default();
+        let mut unknown_options = Vec::new();
+        loop {
+            let name = text(&mut body)?;
+            if name.is_empty() {
+                break;
+            }
+            let value = text(&mut body)?;
+            match name.as_str() {
+                "user" => result.user = value,
+                "database" => result.database = value,
+                "options" => result.settings.extend(options(&value)?),
+                "replication" if matches!(value.as_str(), "false" | "off" | "no" | "0") => {}
+                "replication" => return Err(SqlError::unsupported("a replication connection")),
+                _ if name.starts_with("_pq_.") => unknown_options.push(name),
+                _ => result.settings.push((name, value)),
+            }
+        }
+        if !body.is_empty() {
+            return Err(malformed());
+        }
+        if result.user.is_empty() {
+            return Err(SqlError::new(
+                state::INVALID_AUTHORIZATION,
+                "no PostgreSQL user name specified in startup packet",
+            ));
+        }
+        if minor > 0 || !unknown_options.is_empty() {
+            result.negotiate = Some(unknown_options);
+        }
+        Ok(result)
+    }
+}
+
+fn malformed() -> SqlError {
+    SqlError::new(state::PROTOCOL_VIOLATION, "invalid startup packet layout: expected terminator as last byte")
+}
+
+fn text(body: &mut Bytes) -> Result<String, SqlError> {
+    let length = body.iter().position(|byte| *byte == 0).ok_or_else(malformed)?;
+    let bytes = body.split_to(length);
+    body.advance(1);
+    utf8(&bytes).map(str::to_owned).map_err(SqlErrorText::into_error)
+}
+
+/// `-c name=value`, `-cname=value` and `--name=value`, separated by spaces; a backslash takes the next character as it is.
+fn options(text: &str) -> Result<Vec<(String, String)>, SqlError> {
+    let invalid = |word: &str| {
+        SqlError::new(SqlState::SYNTAX_ERROR, format!("invalid command-line argument for server process: {word}"))
+    };
+    let mut settings = Vec::new();
+    let mut words = words(text).into_iter();
+    while let Some(word) = words.next() {
+        let setting = if word == "-c" {
+            words.next().ok_or_else(|| invalid(&word))?
+        } else {
+            word.strip_prefix("-c").or_else(|| word.strip_prefix("--")).ok_or_else(|| invalid(&word))?.to_owned()
+        };
+        let (name, value) = setting.split_once('=').ok_or_else(|| invalid(&setting))?;
+        settings.push((name.replace('-', "_"), value.to_owned()));
+    }
+    Ok(settings)
+}
+
+fn words(text: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        if character == '\\' {
+            words.last_mut().expect("never empty").extend(characters.next());
+        } else if character.is_whitespace() {
+            words.push(String::new());
+        } else {
+            words.last_mut().expect("never empty").push(character);
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+/// Carries the conversation of `auth` until it is decided, and tells the client of it. The role it ends in.
+pub(crate) async fn sign_in(wire: &mut Wire, packet: &Packet, address: IpAddr) -> Result<String, End> {
+    if let Some(unknown_options) = &packet.negotiate {
+        wire.put(&NegotiateProtocolVersion::new(PROTOCOL_3_0, unknown_options.clone()))?;
+    }
+    let mut mechanism = auth::trust::Trust::new(&packet.user, address);
+    let mut step = mechanism.exchange(b"");
+    loop {
+        match step {
+            Step::Success(identity) => {
+                wire.put(&Authentication::Ok)?;
+                return Ok(identity.role);
+            }
+            Step::Failure(denied) => {
+                return Err(End::Fatal(SqlError::new(state::INVALID_AUTHORIZATION, denied.to_string())));
+            }
+            Step::Continue(challenge) => {
+                wire.put(&Authentication::SASLContinue(challenge))?;
+                wire.flush().await?;
+                step = match wire.next().await? {
+                    Incoming::Message { tag: b'p', body } => mechanism.exchange(&body),
+                    Incoming::Message { tag: b'X', .. } => return Err(End::Terminated),
+                    _ => return Err(End::violation("expected a response to the authentication request")),
+                };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "startup_test.rs"]
+mod tests;

@@ -1,0 +1,42 @@
+//! `locus start`: all tiers in one process. Calls between them are function calls.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use anyhow::Result;
+use base::NodeId;
+use clap::Args;
+
+use crate::{
+    config::{File, GatewaySettings, NodeSettings, default_data},
+    gateway, node,
+    process::StopSignal,
+};
+
+#[derive(Args)]
+pub struct StartArgs {
+    /// Directory of the data [default: ~/.local/share/locus/start]
+    #[arg(long, env = "LOCUS_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where to listen for PostgreSQL clients [default: 127.0.0.1:7432]
+    #[arg(long, env = "LOCUS_SQL_ADDR", value_name = "ADDR")]
+    sql_addr: Option<SocketAddr>,
+    #[command(flatten)]
+    node: NodeSettings,
+    #[command(flatten)]
+    gateway: GatewaySettings,
+}
+
+pub async fn run(arguments: StartArgs, file: &File, stop: StopSignal) -> Result<()> {
+    let id = NodeId(1);
+    let data = arguments.data.or_else(|| file.data.clone()).unwrap_or_else(|| default_data("start"));
+    // Nobody needs to reach the node but `locus status`: any port will do.
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let cluster = file.cluster.clone();
+    let node = node::start(id, listen, BTreeMap::new(), data, cluster, &arguments.node.over(&file.node))?;
+    let nodes = BTreeMap::from([(id, node.local_addr().to_string())]);
+    let address = gateway::sql_addr(arguments.sql_addr, file);
+    let settings = arguments.gateway.over(&file.gateway);
+    let served = gateway::serve(Arc::new(node.client()), nodes, address, &settings, stop).await;
+    let ended = node::shut_down(node).await;
+    served.and(ended)
+}

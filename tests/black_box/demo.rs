@@ -1,0 +1,133 @@
+//! Clusters of real processes: started by one command, killed, restarted.
+
+use std::{
+    collections::BTreeSet,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio_postgres::{Client, NoTls};
+
+use crate::common::{Demo, LOCUS, connect, eventually, one, signal};
+
+/// A connection, if the gateway gives one.
+#[allow(clippy::disallowed_methods)]
+async fn try_connect(url: &str) -> Option<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.ok()?;
+    tokio::spawn(async move {
+        // Its errors reach the client's calls too.
+        let _ = connection.await;
+    });
+    Some(client)
+}
+
+/// Inserts one number after the other until told to stop; those that were acknowledged.
+async fn writer(url: String, lane: i64, mut stop: tokio::sync::watch::Receiver<bool>) -> BTreeSet<i64> {
+    let mut acknowledged = BTreeSet::new();
+    let mut client = None;
+    let mut number = lane * 1_000_000;
+    while !*stop.borrow_and_update() {
+        if client.is_none() {
+            client = try_connect(&url).await;
+        }
+        let Some(connected) = &client else { continue };
+        number += 1;
+        match connected.execute("INSERT INTO ledger VALUES ($1)", &[&number]).await {
+            Ok(_) => drop(acknowledged.insert(number)),
+            Err(error) if error.is_closed() => client = None,
+            Err(_) => {}
+        }
+    }
+    acknowledged
+}
+
+async fn stored(url: &str) -> BTreeSet<i64> {
+    let client = eventually("a connection", async || try_connect(url).await).await;
+    let rows = eventually("an answer", async || client.query("SELECT n FROM ledger", &[]).await.ok()).await;
+    rows.iter().map(|row| row.get(0)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_survive_kills() {
+    let mut demo = Demo::start(&["--nodes", "3", "--empty"]);
+    let url = demo.url();
+    let client = connect(&url).await;
+    client.batch_execute("CREATE TABLE ledger (n int8 PRIMARY KEY)").await.unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut writers = JoinSet::new();
+    for lane in 1..=4 {
+        writers.spawn(writer(url.clone(), lane, stopped.clone()));
+    }
+    let count = async || one(&client, "SELECT count(*) FROM ledger").await.parse::<i64>().unwrap();
+    eventually("some rows", async || (count().await >= 20).then_some(())).await;
+    for node in 1..=3 {
+        let before = count().await;
+        signal(demo.pid("node", node), "KILL");
+        eventually("writes go on without a node", async || (count().await >= before + 20).then_some(())).await;
+        demo.up(&[]);
+        assert!(demo.pid("node", node) > 0);
+    }
+    stop.send(true).unwrap();
+    let acknowledged: BTreeSet<i64> = writers.join_all().await.into_iter().flatten().collect();
+    assert!(acknowledged.len() >= 80);
+    let found = stored(&url).await;
+    assert!(acknowledged.is_subset(&found), "lost: {:?}", acknowledged.difference(&found).collect::<Vec<_>>());
+
+    demo.kill_all();
+    demo.up(&[]);
+    let found = stored(&demo.url()).await;
+    assert!(acknowledged.is_subset(&found), "lost: {:?}", acknowledged.difference(&found).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn sample_data_and_the_process_list() {
+    let mut demo = Demo::start(&["--nodes", "1", "--gateways", "2"]);
+    let first = connect(&demo.url()).await;
+    let spent = "SELECT count(*) FROM customers c JOIN orders o ON o.customer_id = c.id JOIN order_items i ON i.order_id = o.id";
+    let items = one(&first, spent).await;
+    assert_ne!(items, "0");
+    let second = connect(demo.report["sql_urls"][1].as_str().unwrap()).await;
+    assert_eq!(one(&second, spent).await, items);
+    let roles: Vec<&str> = demo.processes().iter().filter_map(|process| process["role"].as_str()).collect();
+    assert_eq!(roles, ["node", "gateway", "gateway"]);
+
+    let status =
+        Command::new(LOCUS).args(["demo", "status", "--json", "--data"]).arg(&demo.directory).output().unwrap();
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert!(status["processes"].as_array().unwrap().iter().all(|process| process["running"] == true));
+    let status = Command::new(LOCUS).args(["status", "--json", "--data"]).arg(&demo.directory).output().unwrap();
+    let status: Value = serde_json::from_slice(&status.stdout).expect("JSON");
+    assert_eq!(status["nodes"][0]["is_live"], true);
+    assert!(status["nodes"][0]["counters"]["fsyncs"].as_u64().unwrap() > 0);
+    assert!(status["ranges"].as_array().is_some_and(|ranges| !ranges.is_empty()));
+
+    // Stopped, and started again: the same data, the same addresses, no second sample.
+    first.batch_execute("DROP TABLE order_items").await.unwrap();
+    let urls = demo.report["sql_urls"].clone();
+    assert!(demo.stop().status.success());
+    assert!(tokio_postgres::connect(&demo.url(), NoTls).await.is_err());
+    demo.up(&[]);
+    assert_eq!(demo.report["sql_urls"], urls);
+    let client = connect(&demo.url()).await;
+    assert_eq!(one(&client, "SELECT count(*) FROM customers").await, "40");
+    assert!(client.batch_execute("SELECT 1 FROM order_items").await.is_err());
+}
+
+#[tokio::test]
+async fn in_the_foreground_the_children_die_with_the_parent() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(LOCUS);
+    command.args(["demo", "--nodes", "1", "--empty", "--sql-addr", "127.0.0.1:0", "--data"]).arg(directory.path());
+    let mut parent = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let report = directory.path().join("demo.json");
+    let url = eventually("SQL answers", async || {
+        let plan: Value = serde_json::from_str(&std::fs::read_to_string(&report).ok()?).ok()?;
+        let url = format!("postgresql://locus@{}/locus", plan["processes"][1]["addr"].as_str()?);
+        try_connect(&url).await.map(|_| url)
+    })
+    .await;
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    eventually("the gateway is gone", async || tokio_postgres::connect(&url, NoTls).await.err().map(|_| ())).await;
+}
