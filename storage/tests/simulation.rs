@@ -34,6 +34,51 @@ fn the_same_seed_takes_the_same_way() {
     }
 }
 
+/// Leaders end up where they belong, one node leads no more than its share, and they stay there.
+#[test]
+fn leaders_are_spread_and_stay() {
+    let mut world = World::new(7, 3, |_| {});
+    world.run(Duration::from_secs(2));
+    for (number, at) in ["c", "f", "i", "l"].into_iter().enumerate() {
+        let id = number as u64;
+        let (range, leader) = leader_of(&world, at);
+        world.request(leader, ClientId(1), id, 1000, RequestBody::Split { range, key: at.into() });
+        assert!(world.run_until(Duration::from_secs(2), |world| world.replies.iter().any(|reply| reply.2 == id)));
+        world.run(Duration::from_secs(1));
+    }
+    world.run(Duration::from_secs(30));
+    let leaders = |world: &World| -> Vec<(RangeId, u64)> {
+        let led = |node| world.store(node).map(|store| store.status()).unwrap_or_default().into_iter();
+        let mut leaders: Vec<_> = (1..=3)
+            .flat_map(|node| led(node).filter(|replica| replica.is_leader).map(move |replica| (replica.range, node)))
+            .collect();
+        leaders.sort_unstable();
+        leaders
+    };
+    let spread = leaders(&world);
+    let expected: Vec<_> = (1..=6).map(|id| (RangeId(id), id % 3 + 1)).collect();
+    assert_eq!(spread, expected);
+    let transfers = |world: &World| -> u64 {
+        (1..=3).filter_map(|node| world.store(node)?.counters().get("leader_transfers").copied()).sum()
+    };
+    let before = transfers(&world);
+    world.run(Duration::from_secs(30));
+    assert_eq!((leaders(&world), transfers(&world)), (spread, before), "nothing moves any more");
+}
+
+/// The range that holds a key, and who leads it.
+fn leader_of(world: &World, key: &str) -> (RangeId, u64) {
+    (1..=3)
+        .flat_map(|node| {
+            world.store(node).map(|store| store.status()).unwrap_or_default().into_iter().map(move |r| (node, r))
+        })
+        .find(|(_, replica)| {
+            replica.is_leader && replica.descriptor.as_ref().is_some_and(|range| range.span.contains(key.as_bytes()))
+        })
+        .map(|(node, replica)| (replica.range, node))
+        .expect("the range has a leader")
+}
+
 #[test]
 fn finds_acknowledging_before_the_sync() {
     finds(Faults { ack_before_fsync: true, ..Faults::default() });

@@ -333,9 +333,13 @@ impl Replica {
     /// in spite of the lease, and nobody knows when the order arrives.
     pub fn transfer_leader(&mut self, to: NodeId, target: Target, cx: &mut Context<'_>) {
         let known = self.descriptor().is_some_and(|descriptor| descriptor.replicas.contains(&to));
-        let body = match &mut self.leading {
+        let body = match self.leading.as_mut() {
             _ if !known => ResponseBody::Refused(format!("{to} holds no replica of {}", self.id)),
             Some(_) if to == self.node => ResponseBody::Done,
+            // The attempt would cost the lease and come to nothing.
+            Some(_) if !self.raw.raft.prs().get(to.0).is_some_and(follows) => {
+                ResponseBody::Refused(format!("{to} is not following {}", self.id))
+            }
             Some(leading) if self.raw.raft.state == StateRole::Leader => {
                 leading.lease.forfeit();
                 self.raw.transfer_leader(to.0);
@@ -359,7 +363,7 @@ impl Replica {
     pub fn is_caught_up(&self, node: NodeId) -> bool {
         let committed = self.committed_index();
         self.raw.raft.prs().get(node.0).is_some_and(|progress| {
-            progress.matched >= committed && progress.state == raft::ProgressState::Replicate && progress.recent_active
+            progress.matched >= committed && follows(progress)
         })
     }
 
@@ -529,6 +533,12 @@ fn raw_node(options: &Options, log: Log, state: Option<&ReplicaState>) -> Result
         ..raft::Config::default()
     };
     RawNode::new(&config, log, &slog_adapter::logger()).map_err(|error| Error::Corrupt(format!("raft: {error}")))
+}
+
+/// Whether a follower takes entries as they come. (`recent_active` would not do: it is false for a moment in every
+/// election timeout, which periodic checks may meet every time.)
+fn follows(progress: &raft::Progress) -> bool {
+    progress.state == raft::ProgressState::Replicate
 }
 
 /// `raft` gathers all entries of a step into one message, however many they are. Cuts it where it becomes too large for

@@ -47,7 +47,9 @@ impl Store {
             }
             RequestBody::Split { range, key } => self.split(target, range, key, deadline)?,
             RequestBody::TransferLeader { range, to } => {
-                if self.replicas.contains_key(&range) {
+                if !self.is_live(to) {
+                    self.out.reply(target, ResponseBody::Refused(format!("{to} has not been heard of lately")), None);
+                } else if self.replicas.contains_key(&range) {
                     self.with(range, |replica, cx| {
                         replica.transfer_leader(to, target, cx);
                         Ok(())
