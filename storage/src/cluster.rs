@@ -75,7 +75,8 @@ pub trait Cluster: Send + Sync + 'static {
     fn locate(&self, key: &[u8], deadline: Monotonic) -> BoxFuture<'_, Result<Route>>;
 
     /// Has the leader of the range evaluate `command`. Finds the leader, retries lost messages and leader changes until the
-    /// deadline; so a command may be executed more than once and must be idempotent.
+    /// deadline; so a command may be executed more than once and must be idempotent. `RangeChanged`, `Refused` and
+    /// `Overloaded` are the answer to the last copy that was sent and say nothing about earlier ones.
     fn evaluate(&self, route: &Route, command: Bytes, deadline: Monotonic) -> BoxFuture<'_, Result<Evaluated>>;
 
     /// Splits the range that holds `key` so that `key` begins a new one; no-op when one begins there already.

@@ -50,6 +50,7 @@ pub struct Chase<'a> {
 
 struct Flight<'a> {
     node: NodeId,
+    sent_at: Monotonic,
     answer: BoxFuture<'a, std::result::Result<ResponseBody, CallError>>,
 }
 
@@ -121,19 +122,21 @@ impl<'a> Chase<'a> {
     }
 
     fn send(&mut self, node: NodeId) {
-        let left = self.deadline.since(self.router.runtime.now());
-        // A network that swallows packets says nothing: after a while the request counts as lost and is sent again.
-        let timeout = left.min(self.router.options.resend_after);
+        let now = self.router.runtime.now();
+        let timeout = self.deadline.since(now);
         // With no time left nothing is sent; `run` gives up right after.
         if !timeout.is_zero() && !self.is_in_flight(node) {
             let answer = self.router.client.call(node, self.body.clone(), timeout);
-            self.in_flight.push(Flight { node, answer });
+            self.in_flight.push(Flight { node, sent_at: now, answer });
             self.turn = self.replicas.iter().position(|replica| *replica == node).map_or(self.turn, |at| at + 1);
         }
     }
 
+    /// Whether the node has the request, as far as one can believe: a network may have swallowed it. So after a while it is
+    /// sent once more, but the first copy is not given up: it may wait in a queue and must not lose its place.
     fn is_in_flight(&self, node: NodeId) -> bool {
-        self.in_flight.iter().any(|flight| flight.node == node)
+        let (now, believed) = (self.router.runtime.now(), self.router.options.resend_after);
+        self.in_flight.iter().any(|flight| flight.node == node && now.since(flight.sent_at) < believed)
     }
 
     /// The next answer, or the end of the pause. The timer is made only when there is something to wait for.

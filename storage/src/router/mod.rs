@@ -65,7 +65,7 @@ pub struct RouterOptions {
     /// After so long without an answer the request is sent to another replica as well: its node may hang. Commands are
     /// idempotent, so a second execution does no harm.
     pub hedge_after: Duration,
-    /// After so long without an answer the request may be sent to the same node again.
+    /// After so long without an answer the request is sent to the same node once more: it may have been swallowed.
     pub resend_after: Duration,
     /// Ranges kept in the cache.
     pub cached_ranges_max: usize,

@@ -39,6 +39,9 @@ const ROUND_EVENTS_MAX: usize = 256;
 /// Rounds after which a caller hands over to the worker thread.
 const CALLER_ROUNDS_MAX: usize = 4;
 
+/// Rounds after which the worker thread looks at the clock.
+const WORKER_ROUNDS_MAX: usize = 16;
+
 /// Peer messages waiting for the core; more are dropped, as a network would.
 const PEER_MESSAGES_MAX: usize = 16_384;
 
@@ -239,14 +242,15 @@ impl Driver {
             if now >= next_tick {
                 next_tick = now + tick;
                 self.push(Event::Tick);
-            } else {
+            }
+            // Bounded, or a mailbox that never empties would stop the ticks.
+            if self.run(WORKER_ROUNDS_MAX) {
                 let mut wanted = self.worker.wanted.lock();
                 if !*wanted && !self.is_stopping() {
-                    self.worker.wake.wait_for(&mut wanted, next_tick.since(now));
+                    self.worker.wake.wait_for(&mut wanted, next_tick.since(monotonic_now()));
                 }
                 *wanted = false;
             }
-            while !self.run(usize::MAX) {}
         }
     }
 

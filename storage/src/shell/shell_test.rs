@@ -4,7 +4,11 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    sync::{Arc, mpsc},
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -198,6 +202,41 @@ fn a_full_mailbox_refuses_and_a_busy_core_is_not_waited_for() {
     // The holder takes up what came meanwhile; nobody else is there to do it.
     assert!(matches!(holder.join().expect("holder"), Ok(ResponseBody::Done)));
     assert!(block_on(join_all(waiting)).iter().all(|answer| matches!(answer, Ok(ResponseBody::Done))));
+}
+
+/// Makes work for itself without end.
+struct Busy {
+    driver: Arc<OnceLock<Weak<Driver>>>,
+    ticks: Arc<AtomicU64>,
+}
+
+impl Machine for Busy {
+    fn step_all(&mut self, events: &mut dyn Iterator<Item = Event>, _: Monotonic, _: u64) -> Effects {
+        let ticks = events.filter(|event| matches!(event, Event::Tick)).count();
+        self.ticks.fetch_add(ticks as u64, Ordering::SeqCst);
+        if let Some(driver) = self.driver.get().and_then(Weak::upgrade) {
+            driver.push(Event::Flushed { sequence: 0 });
+        }
+        Effects::default()
+    }
+}
+
+#[test]
+fn load_does_not_stop_the_clock() {
+    let (own, ticks) = (Arc::new(OnceLock::new()), Arc::new(AtomicU64::new(0)));
+    let driver = driver(Busy { driver: own.clone(), ticks: ticks.clone() }, 10);
+    own.set(Arc::downgrade(&driver)).expect("set once");
+    let working = {
+        let driver = driver.clone();
+        thread::spawn(move || driver.work(Duration::from_millis(1)))
+    };
+    let deadline = monotonic_now() + TIMEOUT;
+    while ticks.load(Ordering::SeqCst) < 5 {
+        assert!(monotonic_now() < deadline, "the ticks have stopped");
+        thread::yield_now();
+    }
+    driver.stop_threads();
+    working.join().expect("worker");
 }
 
 /// A server with the scripted core on a port of its own.
