@@ -111,6 +111,11 @@ impl Database {
         }
     }
 
+    /// Clears the key spaces that are due, once; the background job does so all the time.
+    pub async fn clear_dropped(&self) -> Result<()> {
+        crate::catalog::garbage::clear_spaces(&self.client, self.options.retention).await
+    }
+
     pub(crate) fn register(&self, activity: Arc<Activity>) {
         self.sessions.lock().insert(activity.pid, activity);
     }

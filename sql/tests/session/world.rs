@@ -1,0 +1,268 @@
+//! Two gateways, any number of sessions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use sql::{
+    Database, Row, Session, SqlError, Value,
+    plan::OutputColumn,
+    pushdown::Compiler,
+    session::{Ending, Notice, Options, Portal, Startup, Step, TransactionStatus},
+    types::to_text,
+};
+
+pub struct World {
+    inner: txn::testing::World,
+    gateways: Vec<Arc<Database>>,
+    sessions: BTreeMap<String, Session>,
+    copies: BTreeMap<String, Portal>,
+}
+
+impl World {
+    pub fn new() -> World {
+        let factory = txn::server::evaluate_factory(Arc::new(Compiler), txn::server::Options::default());
+        let mut inner = txn::testing::World::new(1, factory);
+        let options = Options { retention: Duration::from_secs(1000), garbage_interval: None, ..Options::default() };
+        let gateways: Vec<Arc<Database>> = (0..2)
+            .map(|_| {
+                let (_, client) = inner.gateway(txn::Options::default());
+                Database::new(client, options.clone())
+            })
+            .collect();
+        for gateway in gateways.clone() {
+            inner.block_on(async move { gateway.bootstrap().await }).expect("bootstrap");
+        }
+        World { inner, gateways, sessions: BTreeMap::new(), copies: BTreeMap::new() }
+    }
+
+    fn take(&mut self, name: &str) -> Session {
+        if let Some(session) = self.sessions.remove(name) {
+            return session;
+        }
+        let gateway = usize::from(name.starts_with("g2"));
+        let startup = Startup { user: "test".to_owned(), database: "locus".to_owned(), ..Startup::default() };
+        Session::new(Arc::clone(&self.gateways[gateway]), startup).expect("session")
+    }
+
+    pub fn run(&mut self, name: &str, text: String, tags: &BTreeSet<String>) -> String {
+        let mut session = self.take(name);
+        let tags = tags.clone();
+        let (session, output, copy) = self.inner.block_on(async move {
+            let mut output = String::new();
+            let copy = match run_text(&mut session, &text, &tags, &mut output).await {
+                Ok(copy) => copy,
+                Err(error) => {
+                    show_notices(session.take_notices(), &mut output);
+                    session.fail().await;
+                    output.push_str(&show_error(&error));
+                    None
+                }
+            };
+            if tags.contains("status") {
+                output.push_str(match session.status() {
+                    TransactionStatus::Idle => "idle\n",
+                    TransactionStatus::Open => "in a block\n",
+                    TransactionStatus::Failed => "in a failed block\n",
+                });
+            }
+            (session, output, copy)
+        });
+        self.sessions.insert(name.to_owned(), session);
+        if let Some(portal) = copy {
+            self.copies.insert(name.to_owned(), portal);
+        }
+        output
+    }
+
+    pub fn data(&mut self, name: &str, data: String) -> String {
+        let (Some(mut session), Some(mut portal)) = (self.sessions.remove(name), self.copies.remove(name)) else {
+            return "no COPY\n".to_owned();
+        };
+        let (session, portal, result) = self.inner.block_on(async move {
+            let result = session.copy_data(&mut portal, data.into()).await;
+            (session, portal, result)
+        });
+        self.sessions.insert(name.to_owned(), session);
+        match result {
+            Ok(()) => {
+                self.copies.insert(name.to_owned(), portal);
+                String::new()
+            }
+            Err(error) => show_error(&error),
+        }
+    }
+
+    pub fn done(&mut self, name: &str) -> String {
+        let (Some(mut session), Some(mut portal)) = (self.sessions.remove(name), self.copies.remove(name)) else {
+            return "no COPY\n".to_owned();
+        };
+        let (session, result) = self.inner.block_on(async move {
+            let mut result = session.copy_done(&mut portal, Ending::Commit).await;
+            if let Err(error) = session.sync().await {
+                result = Err(error);
+            }
+            (session, result)
+        });
+        self.sessions.insert(name.to_owned(), session);
+        result.map_or_else(|error| show_error(&error), |tag| format!("{tag}\n"))
+    }
+
+    pub fn fail(&mut self, name: &str, message: String) -> String {
+        let (Some(mut session), Some(portal)) = (self.sessions.remove(name), self.copies.remove(name)) else {
+            return "no COPY\n".to_owned();
+        };
+        let (session, error) = self.inner.block_on(async move {
+            let error = session.copy_fail(portal, &message).await;
+            (session, error)
+        });
+        self.sessions.insert(name.to_owned(), session);
+        show_error(&error)
+    }
+
+    pub fn close(&mut self, name: &str) -> String {
+        if let Some(session) = self.sessions.remove(name) {
+            self.inner.block_on(async move { session.close().await });
+        }
+        String::new()
+    }
+
+    pub fn wait(&mut self, seconds: u64) -> String {
+        self.inner.run_for(Duration::from_secs(seconds));
+        String::new()
+    }
+
+    pub fn settings(&mut self, name: &str) -> String {
+        let mut session = self.take(name);
+        let lines: Vec<String> =
+            session.take_parameter_changes().into_iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
+        self.sessions.insert(name.to_owned(), session);
+        lines.concat()
+    }
+
+    /// Clears key spaces that are due; prints how many keys with data there are before and after.
+    pub fn garbage(&mut self) -> String {
+        let count = |world: &World| {
+            let mut keys: Vec<_> = world.inner.cell.versions().into_iter().map(|version| version.key).collect();
+            keys.dedup();
+            // Without the catalog's own.
+            keys.retain(|key| !key.starts_with(&[0x10, 0, 0, 0, 1]));
+            keys.len()
+        };
+        let before = count(self);
+        let gateway = Arc::clone(&self.gateways[0]);
+        let result = self.inner.block_on(async move { gateway.clear_dropped().await });
+        match result {
+            Ok(()) => format!("{before} keys, then {}\n", count(self)),
+            Err(error) => show_error(&error),
+        }
+    }
+}
+
+/// Runs a text as the simple protocol does: all its statements in one implicit transaction unless there is only one.
+async fn run_text(
+    session: &mut Session,
+    text: &str,
+    tags: &BTreeSet<String>,
+    output: &mut String,
+) -> Result<Option<Portal>, SqlError> {
+    let statements = session.parse(text)?;
+    let count = statements.len();
+    for statement in statements {
+        let prepared = session.prepare(&statement, &[]).await?;
+        let mut portal = session.bind(&prepared, Vec::new())?;
+        if tags.contains("types") {
+            let columns = prepared.columns.iter().flatten();
+            let shown: Vec<String> =
+                columns.map(|column| format!("{} {}", column.name, sql::types::format_type(column.ty, column.typmod))).collect();
+            output.push_str(&format!("({})\n", shown.join(", ")));
+        }
+        let limit = tags.iter().find_map(|tag| tag.strip_prefix("fetch=")?.parse().ok()).unwrap_or(0);
+        let ending = if count == 1 { Ending::Commit } else { Ending::More };
+        if run_portal(session, &mut portal, prepared.columns.as_deref(), limit, ending, output).await? {
+            return Ok(Some(portal));
+        }
+    }
+    session.sync().await?;
+    Ok(None)
+}
+
+/// True when it waits for COPY data.
+async fn run_portal(
+    session: &mut Session,
+    portal: &mut Portal,
+    columns: Option<&[OutputColumn]>,
+    limit: usize,
+    ending: Ending,
+    output: &mut String,
+) -> Result<bool, SqlError> {
+    loop {
+        let step = session.execute(portal, limit, ending).await;
+        show_notices(session.take_notices(), output);
+        match step? {
+            Step::Rows(rows) => show_rows(session, rows, columns, output),
+            Step::Suspended(rows) => {
+                show_rows(session, rows, columns, output);
+                output.push_str("suspended\n");
+            }
+            Step::Complete(rows, tag) => {
+                show_rows(session, rows, columns, output);
+                output.push_str(&format!("{tag}\n"));
+                return Ok(false);
+            }
+            Step::Empty => return Ok(false),
+            Step::CopyIn { columns, .. } => {
+                output.push_str(&format!("copy in, {columns} columns\n"));
+                return Ok(true);
+            }
+            Step::CopyOut { .. } => {}
+            Step::CopyData(lines) => {
+                for line in lines {
+                    output.push_str(&String::from_utf8_lossy(&line));
+                }
+            }
+        }
+    }
+}
+
+fn show_rows(session: &Session, rows: Vec<Row>, columns: Option<&[OutputColumn]>, output: &mut String) {
+    let format = session.format_options();
+    for row in rows {
+        let types = columns.unwrap_or_default();
+        assert_eq!(row.len(), types.len(), "a row as wide as its description");
+        let shown: Vec<String> = row
+            .iter()
+            .zip(types)
+            .map(|(value, column): (&Value, &OutputColumn)| match value {
+                Value::Null => "NULL".to_owned(),
+                value => to_text(value, column.ty, &format),
+            })
+            .collect();
+        output.push_str(&shown.join(" | "));
+        output.push('\n');
+    }
+}
+
+fn show_notices(notices: Vec<Notice>, output: &mut String) {
+    for notice in notices {
+        let fields = notice.error.fields();
+        output.push_str(&format!("{} {}: {}\n", notice.severity, fields.state.0, fields.message));
+    }
+}
+
+fn show_error(error: &SqlError) -> String {
+    let fields = error.fields();
+    let mut text = format!("ERROR {}: {}", fields.state.0, fields.message);
+    if let Some(position) = fields.position {
+        text.push_str(&format!(" at {position}"));
+    }
+    for (name, value) in [("DETAIL", &fields.detail), ("HINT", &fields.hint), ("CONTEXT", &fields.context)] {
+        if let Some(value) = value {
+            text.push_str(&format!("\n{name}: {value}"));
+        }
+    }
+    text.push('\n');
+    text
+}
