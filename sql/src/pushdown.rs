@@ -297,3 +297,7 @@ impl Merge {
             .collect()
     }
 }
+
+#[cfg(test)]
+#[path = "pushdown_test.rs"]
+mod tests;

@@ -299,3 +299,7 @@ fn no_match(what: &str, call: &str, prefix: bool, found: Selection) -> SqlError 
         }
     }
 }
+
+#[cfg(test)]
+#[path = "resolve_test.rs"]
+mod tests;

@@ -184,3 +184,7 @@ mod text_serde {
         Ok(String::deserialize(deserializer)?.into())
     }
 }
+
+#[cfg(test)]
+#[path = "formats_test.rs"]
+mod formats_test;

@@ -41,6 +41,8 @@ fn session(registry: &mut Registry) {
     .stable();
     define!(registry, "pg_backend_pid() int4", |call| call.context.session.backend_pid).stable();
     define!(registry, "pg_is_in_recovery() bool", |_| false);
+    // No table is a partition; psql asks for each one that is referenced.
+    registry.add("pg_partition_ancestors(regclass) setof regclass", Body::Set(|_, _| Ok(Vec::new())));
     define!(registry, "pg_my_temp_schema() oid", |_| Oid(0));
     define!(registry, "pg_is_other_temp_schema(oid) bool", |_, _schema: Oid| false);
     define!(registry, "pg_client_encoding() name", |_| "UTF8");

@@ -1,0 +1,98 @@
+//! Text and binary forms read back what they wrote.
+
+use bytes::BytesMut;
+use proptest::prelude::*;
+
+use super::{
+    Array, DataType, FormatOptions, Interval, Numeric, Value, decode_binary, decode_text, encode_binary, encode_text,
+};
+
+fn value() -> impl Strategy<Value = (DataType, Value)> {
+    let numeric = (any::<i128>(), 0i64..40).prop_map(|(digits, scale)| Value::Numeric(Numeric::new(digits.into(), scale)));
+    let timestamp = || -210_000_000_000_000_000i64..900_000_000_000_000_000;
+    let interval = (any::<i16>(), any::<i16>(), any::<i32>()).prop_map(|(months, days, micros)| Interval {
+        months: i32::from(months),
+        days: i32::from(days),
+        micros: i64::from(micros) * 1000,
+    });
+    let items = prop::collection::vec(prop_oneof![Just(Value::Null), "[a-z\"\\\\{}, ]{0,5}".prop_map(Value::text)], 0..5);
+    prop_oneof![
+        any::<bool>().prop_map(|v| (DataType::BOOL, Value::Bool(v))),
+        any::<i16>().prop_map(|v| (DataType::INT2, Value::Int2(v))),
+        any::<i32>().prop_map(|v| (DataType::INT4, Value::Int4(v))),
+        any::<i64>().prop_map(|v| (DataType::INT8, Value::Int8(v))),
+        any::<f32>().prop_map(|v| (DataType::FLOAT4, Value::Float4(v))),
+        any::<f64>().prop_map(|v| (DataType::FLOAT8, Value::Float8(v))),
+        numeric.prop_map(|v| (DataType::NUMERIC, v)),
+        "[^\u{0}]{0,10}".prop_map(|v| (DataType::TEXT, Value::text(v))),
+        any::<Vec<u8>>().prop_map(|v| (DataType::BYTEA, Value::Bytea(v.into()))),
+        (-2_400_000i32..2_100_000_000).prop_map(|v| (DataType::DATE, Value::Date(v))),
+        (0i64..86_400_000_000).prop_map(|v| (DataType::TIME, Value::Time(v))),
+        timestamp().prop_map(|v| (DataType::TIMESTAMP, Value::Timestamp(v))),
+        timestamp().prop_map(|v| (DataType::TIMESTAMPTZ, Value::TimestampTz(v))),
+        interval.prop_map(|v| (DataType::INTERVAL, Value::Interval(v))),
+        any::<[u8; 16]>().prop_map(|v| (DataType::UUID, Value::Uuid(v))),
+        any::<u32>().prop_map(|v| (DataType::OID, Value::Oid(v))),
+        items.prop_map(|values| {
+            (DataType::TEXT_ARRAY, Value::Array(Box::new(Array { element: DataType::TEXT, values })))
+        }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn text_reads_back((ty, value) in value()) {
+        let options = FormatOptions::default();
+        let mut out = BytesMut::new();
+        encode_text(&value, ty, &options, &mut out);
+        let text = std::str::from_utf8(&out).unwrap();
+        let back = decode_text(text, ty, -1, &options).unwrap();
+        prop_assert_eq!(&back, &value, "{}", text);
+    }
+
+    #[test]
+    fn binary_reads_back((ty, value) in value()) {
+        let mut out = BytesMut::new();
+        encode_binary(&value, ty, &mut out);
+        let back = decode_binary(&out, ty, -1).unwrap();
+        prop_assert_eq!(&back, &value);
+    }
+
+    #[test]
+    fn any_bytes_decode_or_fail_without_panic((ty, _) in value(), bytes: Vec<u8>) {
+        let _ = decode_binary(&bytes, ty, -1);
+        let _ = decode_text(&String::from_utf8_lossy(&bytes), ty, -1, &FormatOptions::default());
+    }
+
+    #[test]
+    fn any_date_text_reads_or_fails_without_panic(text in "[-0-9:/. TZaApPmMbBcCjJ+]{0,24}") {
+        for ty in [DataType::DATE, DataType::TIME, DataType::TIMESTAMP, DataType::TIMESTAMPTZ, DataType::INTERVAL, DataType::NUMERIC] {
+            let _ = decode_text(&text, ty, -1, &FormatOptions::default());
+        }
+    }
+
+    #[test]
+    fn values_travel((_, value) in value()) {
+        let bytes = postcard::to_stdvec(&value).unwrap();
+        prop_assert_eq!(postcard::from_bytes::<Value>(&bytes).unwrap(), value);
+    }
+}
+
+#[test]
+fn numerics_have_postgresqls_binary_form() {
+    let hex = |text: &str| {
+        let mut out = BytesMut::new();
+        encode_binary(&Value::Numeric(Numeric::parse(text).unwrap()), DataType::NUMERIC, &mut out);
+        out.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    // What PostgreSQL 15's numeric_send answers.
+    assert_eq!(hex("12345.678"), "0003000100000003000109291a7c");
+    assert_eq!(hex("-0.5"), "0001ffff400000011388");
+    assert_eq!(hex("0"), "0000000000000000");
+    assert_eq!(hex("0.00"), "0000000000000002");
+    assert_eq!(hex("10000"), "00010001000000000001");
+    assert_eq!(hex("0.00001"), "0001fffe0000000503e8");
+    assert_eq!(hex("NaN"), "00000000c0000000");
+}
