@@ -4,6 +4,7 @@
 mod access;
 mod ctes;
 mod decorrelate;
+mod estimate;
 mod fold;
 mod join_keys;
 mod join_order;
@@ -33,10 +34,11 @@ pub const RULES: &[Rule] = &[
     Rule { name: "push_filters", apply: push_filters::apply },
     Rule { name: "join_order", apply: join_order::apply },
     Rule { name: "join_keys", apply: join_keys::apply },
+    Rule { name: "prune", apply: prune::apply },
     Rule { name: "access", apply: access::apply },
     Rule { name: "lookup_join", apply: lookup_join::apply },
     Rule { name: "limits", apply: limits::apply },
-    Rule { name: "prune", apply: prune::apply },
+    
     Rule { name: "locks", apply: locks::apply },
 ];
 
