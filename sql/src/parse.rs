@@ -1,9 +1,12 @@
 //! From text to syntax trees: `sqlparser` with the PostgreSQL dialect. What it cannot read but we can run is rewritten on
 //! the token level first ([`rescue`]); what it rejects is reported the way PostgreSQL does.
 
+mod own;
 mod rescue;
 
 use std::sync::Arc;
+
+pub use own::{AlterSequence, OwnStatement};
 
 use sqlparser::{
     ast,
@@ -31,6 +34,8 @@ pub struct Parsed {
 pub enum Body {
     Empty,
     Sql(Box<ast::Statement>),
+    /// A statement that the parser does not know.
+    Own(Box<OwnStatement>),
     /// `ALTER TABLE name SPLIT AT VALUES (…), …` (and `ALTER INDEX`): ours.
     SplitAt { relation: ast::ObjectName, is_index: bool, rows: Vec<Vec<ast::Expr>> },
 }
@@ -124,9 +129,15 @@ fn parse_one(text: &str, piece: &[TokenWithSpan], all: &[TokenWithSpan]) -> Resu
         return parse_split(piece, is_index).map_err(fail);
     }
     let mut parser = parser(rescue::rescue(piece.to_vec()));
-    let statement = parser.parse_statement().map_err(fail)?;
+    let body = match own::read(&mut parser) {
+        Some(read) => match read.map_err(fail)? {
+            own::Read::Own(statement) => Body::Own(Box::new(statement)),
+            own::Read::Sql(statement) => Body::Sql(Box::new(statement)),
+        },
+        None => Body::Sql(Box::new(parser.parse_statement().map_err(fail)?)),
+    };
     match parser.peek_token() {
-        TokenWithSpan { token: Token::EOF, .. } => Ok(Body::Sql(Box::new(statement))),
+        TokenWithSpan { token: Token::EOF, .. } => Ok(body),
         token => Err(near(text, &token)),
     }
 }

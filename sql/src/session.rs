@@ -42,7 +42,7 @@ use crate::{
     error::{Result, SqlError, SqlState},
     expr::SessionView,
     settings::Settings,
-    types::{DataType, Row, Value},
+    types::{DataType, FormatOptions, Row, Value},
 };
 
 /// What the client said at start-up.
@@ -116,6 +116,8 @@ pub struct Session {
     /// Made by SQL's PREPARE.
     named: BTreeMap<String, Arc<Prepared>>,
     view: Option<View>,
+    /// What `format_options` gave, and the generation of the settings that it was made from.
+    formats: Mutex<Option<(u64, FormatOptions)>>,
     /// Settings changed by functions (`set_config`) of the running statement.
     pending_settings: Arc<Mutex<Vec<PendingSetting>>>,
 }
@@ -169,6 +171,7 @@ impl Session {
             prepared: TextCache::new(CACHED_TEXTS),
             named: BTreeMap::new(),
             view: None,
+            formats: Mutex::default(),
             pending_settings: Arc::default(),
         };
         session.report_idle();
@@ -333,8 +336,17 @@ impl Session {
     }
 
     /// The session's settings as output functions need them.
-    pub fn format_options(&self) -> crate::types::FormatOptions {
-        crate::types::FormatOptions::from_session(&self.bare_view())
+    pub fn format_options(&self) -> FormatOptions {
+        let generation = self.settings.generation();
+        let mut formats = self.formats.lock();
+        match &*formats {
+            Some((made_at, options)) if *made_at == generation => options.clone(),
+            _ => {
+                let options = FormatOptions::from_session(&self.bare_view());
+                *formats = Some((generation, options.clone()));
+                options
+            }
+        }
     }
 
     /// The connection ends: rolls back.
@@ -378,6 +390,12 @@ impl Session {
         });
         if !fresh {
             let mut view = self.bare_view();
+            // A user may be called as a system schema; that must not bring the system's views into sight.
+            let user = &self.activity.user;
+            let names_user = crate::catalog::system::is_system_schema(user);
+            if names_user && self.settings.get("search_path").contains("$user") {
+                view.search_path.retain(|name| name != user);
+            }
             let exists = |name: &String| {
                 crate::catalog::system::is_system_schema(name) || snapshot.schema(name).is_some()
             };

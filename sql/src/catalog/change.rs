@@ -35,7 +35,7 @@ use crate::{
     error::{Result, SqlError, SqlState},
     exec,
     optimize,
-    parse::Body,
+    parse::{Body, OwnStatement},
     session::{Canceller, Database, Environment, Notice},
     types::Row,
 };
@@ -120,13 +120,23 @@ pub fn changes_catalog(body: &Body) -> bool {
             **syntax,
             Ast::Vacuum(_) | Ast::Analyze(_) | Ast::Grant(_) | Ast::Revoke(_) | Ast::Lock(_) | Ast::Comment { .. }
         ),
+        Body::Own(own) => matches!(**own, OwnStatement::AlterSequence(_)),
         Body::SplitAt { .. } | Body::Empty => false,
     }
 }
 
 /// The command tag of a schema change, also as it stands in refusals.
 pub fn tag(body: &Body) -> &'static str {
-    let Body::Sql(syntax) = body else { return "ALTER TABLE" };
+    let syntax = match body {
+        Body::Sql(syntax) => syntax,
+        Body::Own(own) => {
+            return match &**own {
+                OwnStatement::Maintenance { tag, .. } => tag,
+                OwnStatement::AlterSequence(_) => "ALTER SEQUENCE",
+            };
+        }
+        Body::SplitAt { .. } | Body::Empty => return "ALTER TABLE",
+    };
     match &**syntax {
         Ast::CreateTable(create) if create.query.is_some() => "CREATE TABLE AS",
         Ast::CreateTable(_) => "CREATE TABLE",
@@ -162,6 +172,17 @@ impl Change<'_> {
             Body::Sql(syntax) => &**syntax,
             Body::SplitAt { relation, is_index, rows } => {
                 self.split_at(relation, *is_index, rows).await?;
+                return Ok(tag(body).to_owned());
+            }
+            Body::Own(own) => {
+                match &**own {
+                    OwnStatement::Maintenance { relations, .. } => {
+                        for name in relations {
+                            self.find(name)?;
+                        }
+                    }
+                    OwnStatement::AlterSequence(alter) => self.alter_sequence(alter).await?,
+                }
                 return Ok(tag(body).to_owned());
             }
             Body::Empty => return Ok(String::new()),

@@ -13,6 +13,7 @@ pub fn default_text(expr: &Expr, ty: DataType) -> Option<String> {
             Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => {
                 Some(format!("{}::{}", quote(text), format_type(ty, -1)))
             }
+            Value::DollarQuotedString(text) => Some(format!("{}::{}", quote(&text.value), format_type(ty, -1))),
             _ => Some(expression(expr)),
         },
         Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => match strip(inner) {
@@ -64,6 +65,7 @@ pub fn expression(expr: &Expr) -> String {
         Expr::Value(value) => match &value.value {
             Value::Boolean(value) => value.to_string(),
             Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => quote(text),
+            Value::DollarQuotedString(text) => quote(&text.value),
             other => other.to_string(),
         },
         Expr::Cast { expr, data_type, kind: ast::CastKind::Cast | ast::CastKind::DoubleColon, .. } => {

@@ -28,7 +28,7 @@ impl Session {
     ) -> Result<Arc<Prepared>> {
         let syntax = match &statement.parsed.body {
             Body::Empty => return Ok(Prepared::without_rows(statement)),
-            Body::SplitAt { .. } => None,
+            Body::SplitAt { .. } | Body::Own(_) => None,
             Body::Sql(syntax) => Some(&**syntax),
         };
         if matches!(self.state, State::Failed(_)) && !syntax.is_some_and(utility::ends_failed_block) {

@@ -67,7 +67,7 @@ impl Session {
                 portal.run = Run::Done;
                 return Ok(Step::Empty);
             }
-            Body::SplitAt { .. } => Class::Transactional,
+            Body::SplitAt { .. } | Body::Own(_) => Class::Transactional,
             Body::Sql(syntax) => utility::classify(syntax),
         };
         match (class, &parsed.body) {
@@ -201,7 +201,7 @@ impl Session {
         let parsed = Arc::clone(&portal.prepared.statement.parsed);
         let syntax = match &parsed.body {
             Body::Sql(syntax) => &**syntax,
-            Body::SplitAt { .. } | Body::Empty => return self.change_schema(portal).await,
+            Body::SplitAt { .. } | Body::Own(_) | Body::Empty => return self.change_schema(portal).await,
         };
         match syntax {
             ast::Statement::Copy { .. } => self.begin_copy(portal, syntax).await,

@@ -438,7 +438,7 @@ impl Change<'_> {
         self.check_defaults(&self.stored(old.id)?)
     }
 
-    fn rename_relation(&mut self, mut relation: Relation, new_name: &str) -> Result<()> {
+    pub(super) fn rename_relation(&mut self, mut relation: Relation, new_name: &str) -> Result<()> {
         if self.catalog.snapshot.named(&relation.schema, new_name).is_some() {
             let message = format!("relation \"{new_name}\" already exists");
             return Err(SqlError::new(SqlState::DUPLICATE_TABLE, message));

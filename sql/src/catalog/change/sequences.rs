@@ -5,8 +5,9 @@ use sqlparser::ast::{self, SequenceOptions, Statement as Ast};
 
 use super::Change;
 use crate::{
-    catalog::{ColumnId, RelationKind, Schema, Sequence, store::SequenceState},
+    catalog::{CatalogView, ColumnId, RelationKind, Schema, Sequence, store::SequenceState},
     error::{Result, SqlError, SqlState},
+    parse::AlterSequence,
     session::object_name,
     types::{DataType, parse_type_name},
 };
@@ -35,11 +36,118 @@ impl Change<'_> {
         };
         let sequence = self.sequence_of(&name, ty, sequence_options, owner)?;
         let id = self.store_sequence(schema.oid, &schema.name, &name, sequence).await?;
-        if let Some((table, column)) = owner {
-            let mut relation = self.stored(table)?;
-            for other in &mut super::table_mut(&mut relation)?.columns {
-                if other.id == column {
-                    other.owned_sequence = Some(id);
+        if let Some(column) = owned_by.as_ref().filter(|_| owner.is_some()) {
+            self.own(column, id)?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn alter_sequence(&mut self, alter: &AlterSequence) -> Result<()> {
+        let (schema, name) = object_name(&alter.name)?;
+        let relation = match self.catalog.relation(schema.as_deref(), &name) {
+            Some(relation) => relation,
+            None if alter.if_exists => {
+                self.notice(SqlState("00000"), format!("relation \"{name}\" does not exist, skipping"));
+                return Ok(());
+            }
+            None => return Err(super::no_relation(schema.as_deref(), &name)),
+        };
+        let RelationKind::Sequence(old) = &relation.kind else {
+            let message = format!("\"{name}\" is not a sequence");
+            return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
+        };
+        if let Some(new_name) = &alter.rename_to {
+            return self.rename_relation(self.stored(relation.id)?, &crate::session::fold(new_name));
+        }
+        let mut changed = self.stored(relation.id)?;
+        if let Some(owner) = &alter.owner_to {
+            changed.owner = crate::session::fold(owner);
+        }
+        let mut sequence = self.altered(&name, old, alter)?;
+        if let Some(owner) = &alter.owned_by {
+            self.disown(relation.id)?;
+            sequence.owned_by = match owner {
+                Some(column) => Some(self.own(column, relation.id)?),
+                None => None,
+            };
+        }
+        let restart = match &alter.restart {
+            None => None,
+            Some(None) => Some(sequence.start),
+            Some(Some(value)) => Some(number(value)?),
+        };
+        let (min, max) = (sequence.min, sequence.max);
+        if let Some(value) = restart.filter(|value| !(min..=max).contains(value)) {
+            let (which, limit) = if value < min { ("less than MINVALUE", min) } else { ("greater than MAXVALUE", max) };
+            return Err(invalid(&format!("RESTART value ({value}) cannot be {which} ({limit})")));
+        }
+        changed.kind = RelationKind::Sequence(sequence);
+        self.put(changed)?;
+        // Numbers reserved under the old rules are void.
+        self.write_sequence(relation.id, |state| SequenceState {
+            last: restart.unwrap_or(state.last),
+            called: state.called && restart.is_none(),
+            generation: state.generation + 1,
+        })
+        .await
+    }
+
+    /// The descriptor with the options that were given in place of the old ones.
+    fn altered(&self, name: &str, old: &Sequence, alter: &AlterSequence) -> Result<Sequence> {
+        let given = |wanted: fn(&SequenceOptions) -> bool| alter.options.iter().any(wanted);
+        let plain = |value: i64| {
+            ast::Expr::Value(ast::Value::Number(value.to_string(), false).into())
+        };
+        let mut options = alter.options.clone();
+        if !given(|option| matches!(option, SequenceOptions::IncrementBy(..))) {
+            options.push(SequenceOptions::IncrementBy(plain(old.increment), true));
+        }
+        let ty = alter.data_type.as_ref().map(|ty| parse_type_name(&ty.to_string()).map(|(ty, _)| ty)).transpose()?;
+        if ty.is_none() && !given(|option| matches!(option, SequenceOptions::MinValue(_))) {
+            options.push(SequenceOptions::MinValue(Some(plain(old.min))));
+        }
+        if ty.is_none() && !given(|option| matches!(option, SequenceOptions::MaxValue(_))) {
+            options.push(SequenceOptions::MaxValue(Some(plain(old.max))));
+        }
+        if !given(|option| matches!(option, SequenceOptions::StartWith(..))) {
+            options.push(SequenceOptions::StartWith(plain(old.start), true));
+        }
+        if !given(|option| matches!(option, SequenceOptions::Cache(_))) {
+            options.push(SequenceOptions::Cache(plain(old.cache)));
+        }
+        if !given(|option| matches!(option, SequenceOptions::Cycle(_))) {
+            options.push(SequenceOptions::Cycle(!old.cycle));
+        }
+        self.sequence_of(name, Some(ty.unwrap_or(old.ty)), &options, old.owned_by)
+    }
+
+    /// Makes a column the owner of a sequence.
+    fn own(&mut self, column: &ast::ObjectName, sequence: TableId) -> Result<(TableId, ColumnId)> {
+        let (table, column) = self.owner_column(column)?;
+        let mut relation = self.stored(table)?;
+        for other in &mut super::table_mut(&mut relation)?.columns {
+            if other.id == column {
+                other.owned_sequence = Some(sequence);
+            }
+        }
+        self.put(relation)?;
+        Ok((table, column))
+    }
+
+    /// Nobody owns the sequence any more.
+    fn disown(&mut self, sequence: TableId) -> Result<()> {
+        let owners: Vec<TableId> = self
+            .catalog
+            .snapshot
+            .relations()
+            .filter(|relation| relation.columns().iter().any(|column| column.owned_sequence == Some(sequence)))
+            .map(|relation| relation.id)
+            .collect();
+        for owner in owners {
+            let mut relation = self.stored(owner)?;
+            for column in &mut super::table_mut(&mut relation)?.columns {
+                if column.owned_sequence == Some(sequence) {
+                    column.owned_sequence = None;
                 }
             }
             self.put(relation)?;
