@@ -218,7 +218,7 @@ async fn append(session: &mut Session<'_>, rng: &mut Rng, count: u64) -> txn::Re
             5 => {
                 let rows = session.scan(Span::new("r", "s")).await?;
                 if let Some((row, _)) = rng.pick(&rows) {
-                    session.lock(&[row.clone()], rng).await?;
+                    session.lock(std::slice::from_ref(row), rng).await?;
                     session.delete(row.clone())?;
                 }
             }
