@@ -22,6 +22,8 @@ use crate::{
 /// How long the cluster may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the nodes may take to be reached before they count as gone.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 const HEADINGS_FIRST: &[&str] = &["node_id", "range_id", "address", "is_live", "leader", "start_key", "end_key"];
 
 #[derive(Args)]
@@ -67,9 +69,16 @@ async fn ask_nodes(nodes: &NodeList, cluster: &str) -> Result<Value> {
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(Handle::current()));
     let router = Router::new(client, runtime.clone(), RouterOptions::new(nodes.0.clone()));
     let deadline = runtime.now() + PATIENCE;
-    // The ranges first: by their answer the connections to the nodes have been made.
+    let settled = runtime.now() + CONNECT_PATIENCE;
+    let nodes = loop {
+        // Connections are only being made: a node that is not there yet may be there in a moment.
+        let nodes = router.nodes(deadline).await.context("the nodes do not answer")?;
+        if nodes.iter().all(|node| node.live) || runtime.now() >= settled {
+            break nodes;
+        }
+        runtime.sleep(Duration::from_millis(50)).await;
+    };
     let ranges = router.ranges(deadline).await.context("the cluster does not answer")?;
-    let nodes = router.nodes(deadline).await.context("the nodes do not answer")?;
     Ok(json!({
         "nodes": nodes.iter().map(node).collect::<Vec<Value>>(),
         "ranges": ranges.iter().map(range).collect::<Vec<Value>>(),

@@ -35,6 +35,8 @@ pub(crate) struct OpenPortal {
     pub(crate) portal: Option<Portal>,
     pub(crate) prepared: Option<Arc<Prepared>>,
     pub(crate) formats: Formats,
+    /// Its rows have all been brought: asked again, it brings none.
+    pub(crate) exhausted: Option<String>,
 }
 
 impl Connection {
@@ -87,7 +89,7 @@ impl Connection {
             Some(prepared) => Some(self.session.bind(prepared, values)?),
             None => None,
         };
-        self.portals.insert(bind.portal.clone(), OpenPortal { portal, prepared, formats });
+        self.portals.insert(bind.portal.clone(), OpenPortal { portal, prepared, formats, exhausted: None });
         Ok(self.wire.put(&BindComplete::new())?)
     }
 
@@ -163,6 +165,9 @@ impl Connection {
         let Some(portal) = &mut open.portal else {
             return Ok(self.wire.put(&EmptyQueryResponse::new())?);
         };
+        if let Some(tag) = &open.exhausted {
+            return Ok(self.wire.put(&CommandComplete::new(tag.clone()))?);
+        }
         let prepared = open.prepared.clone();
         let columns = prepared.as_ref().and_then(|prepared| prepared.columns.as_deref()).unwrap_or(&[]);
         let mut copying_out = false;
@@ -184,6 +189,9 @@ impl Connection {
                     self.put_rows(&rows, columns, &open.formats)?;
                     if copying_out {
                         self.wire.put(&CopyDone::new())?;
+                    }
+                    if !columns.is_empty() {
+                        open.exhausted = Some(without_count(&tag));
                     }
                     return self.complete(tag);
                 }
@@ -226,6 +234,14 @@ impl Connection {
         }
         self.put_notices()?;
         Ok(self.wire.put(&CommandComplete::new(tag))?)
+    }
+}
+
+/// The tag of an execution that brought nothing: `SELECT 0` for `SELECT 7`.
+fn without_count(tag: &str) -> String {
+    match tag.rsplit_once(' ') {
+        Some((words, count)) if count.parse::<u64>().is_ok() => format!("{words} 0"),
+        _ => tag.to_owned(),
     }
 }
 

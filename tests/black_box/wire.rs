@@ -115,8 +115,8 @@ fn a_portal_is_suspended_and_goes_on() {
     raw.send(&query("BEGIN"));
     raw.until(b'Z');
     let rows = "SELECT * FROM (VALUES (1), (2), (3)) AS v (n)";
-    raw.send(&[parse_bind(rows), execute(2), execute(2), sync()].concat());
-    assert_eq!(raw.tags_until(b'Z'), "12DDsDCZ");
+    raw.send(&[parse_bind(rows), execute(2), execute(2), execute(2), sync()].concat());
+    assert_eq!(raw.tags_until(b'Z'), "12DDsDCCZ");
     raw.send(&[parse_bind(rows), execute(2), query("COMMIT")].concat());
     assert_eq!(raw.tags_until(b'Z'), "12DDsCZ");
     raw.send(&[execute(2), sync()].concat());
@@ -164,9 +164,9 @@ async fn a_client_that_vanishes_takes_its_statement_with_it() {
         .unwrap();
     holder.batch_execute("BEGIN; UPDATE vanish SET n = 1 WHERE id = 1").await.unwrap();
     let mut raw = Raw::session(shared().addr);
-    raw.send(&query("/* vanishing */ UPDATE vanish SET n = 2 WHERE id = 1"));
+    raw.send(&query("UPDATE vanish SET n = 2 WHERE id = 1"));
     let watcher = connect(&shared().url).await;
-    let running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '/* vanishing */%' AND state = 'active'";
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE vanish SET n = 2%' AND state = 'active'";
     eventually("the update runs", async || (one(&watcher, running).await == "1").then_some(())).await;
     drop(raw);
     eventually("the update is gone", async || (one(&watcher, running).await == "0").then_some(())).await;
