@@ -18,7 +18,7 @@ use super::{
     trace::Trace,
     world::World,
 };
-use crate::workload::client::Slot;
+use crate::workload::client::{Gateway, Slot};
 
 pub const NODES: u64 = 3;
 pub const GATEWAYS: u32 = 3;
@@ -80,8 +80,9 @@ impl Cluster {
         };
         let options = txn::client::Options { faults, ..txn::client::Options::default() };
         let client = TxnClient::new(Arc::new(router), runtime.clone(), options);
-        let database = Database::new(client, sql::session::DatabaseOptions::default());
-        *self.slots[gateway as usize].lock() = Some((database, runtime));
+        let options = sql::session::Options { garbage_interval: None, ..Default::default() };
+        let database = Database::new(client.clone(), options);
+        *self.slots[gateway as usize].lock() = Some(Gateway { database, client, runtime });
     }
 
     pub fn kill_gateway(&mut self, gateway: u32) {
@@ -131,7 +132,7 @@ fn node(id: NodeId, ids: &[NodeId], planted: Option<Planted>, rng: &mut Rng) -> 
         reuse_timestamps_after_failover: planted == Some(Planted::ReuseTimestamps),
         apply_twice: planted == Some(Planted::ApplyTwice),
     };
-    let pushdown: Arc<dyn txn::Pushdown> = Arc::new(sql::pushdown::SqlPushdown);
+    let pushdown: Arc<dyn txn::Pushdown> = Arc::new(sql::pushdown::Compiler);
     let factory = txn::server::evaluate_factory(pushdown, txn::server::Options::default());
     let clock = ClockError {
         offset: Duration::from_secs(rng.below(1000)),

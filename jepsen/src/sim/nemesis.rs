@@ -181,10 +181,11 @@ impl Nemesis {
             cluster.world.executor.spawn(splitting);
             return;
         }
-        let Some((database, runtime)) = cluster.slots[0].lock().clone() else { return };
+        let up = cluster.slots[0].lock().clone();
+        let Some(gateway) = up else { return };
         let draw = self.rng.next_u64();
-        let (kv, clock) = (database.txn_client().cluster.clone(), runtime.clone());
-        runtime.spawn(Box::pin(async move {
+        let (kv, clock) = (gateway.client.cluster.clone(), gateway.runtime.clone());
+        gateway.runtime.spawn(Box::pin(async move {
             let deadline = clock.now() + Duration::from_secs(3);
             let Ok(ranges) = kv.ranges(deadline).await else { return };
             if !ranges.is_empty() {

@@ -20,7 +20,7 @@ use crate::{
     check::{Anomaly, Kind},
     nemesis::{Fault, Schedule},
     history::Outcome,
-    workload::{self, Gateways, Workload},
+    workload::{self, Gateway, Gateways, Workload},
 };
 
 /// Bugs planted on purpose, to prove that the simulator finds such bugs. Run-time switches that only tests turn on.
@@ -150,8 +150,8 @@ fn set_up(cluster: &mut Cluster, workload: &dyn Workload) -> Result<(), String> 
     let gateways = cluster.gateways();
     let own = workload.setup(gateways.clone());
     let outcome = cluster.drive(RECOVERY, async move {
-        let bootstrap = |database: Arc<sql::Database>| -> BoxFuture<'static, Result<(), sql::SqlError>> {
-            Box::pin(async move { database.bootstrap().await })
+        let bootstrap = |gateway: Gateway| -> BoxFuture<'static, Result<(), sql::SqlError>> {
+            Box::pin(async move { gateway.database.bootstrap().await })
         };
         let made = gateways.run(0, &mut Rng::new(0), |_| Outcome::Aborted, bootstrap).await;
         made.value.ok_or_else(|| "the catalog could not be made".to_owned())?;

@@ -6,14 +6,24 @@ use base::{BoxFuture, Rng, Runtime};
 use futures::channel::oneshot;
 use parking_lot::Mutex;
 use sql::Database;
+use txn::TxnClient;
 
 use crate::{
     history::{History, Outcome},
     sim::executor::SimRuntime,
 };
 
-/// A gateway process: gone when `None`.
-pub type Slot = Arc<Mutex<Option<(Arc<Database>, Arc<SimRuntime>)>>>;
+/// A running gateway.
+#[derive(Clone)]
+pub struct Gateway {
+    pub database: Arc<Database>,
+    /// The same transaction client that the database uses.
+    pub client: TxnClient,
+    pub runtime: Arc<SimRuntime>,
+}
+
+/// Where a gateway runs: `None` while it is down.
+pub type Slot = Arc<Mutex<Option<Gateway>>>;
 
 /// All gateways, and the clients' own runtime.
 #[derive(Clone)]
@@ -49,19 +59,20 @@ impl Gateways {
     where
         T: Send + 'static,
         E: Send + 'static,
-        W: FnOnce(Arc<Database>) -> BoxFuture<'static, Result<T, E>> + Send + 'static,
+        W: FnOnce(Gateway) -> BoxFuture<'static, Result<T, E>> + Send + 'static,
     {
         let last = self.slots.len() - 1;
         let slot = if Self::is_reader(process) { last } else { rng.below(last as u64) as usize };
         let slot = &self.slots[slot];
         let up = slot.lock().clone();
-        let Some((database, runtime)) = up else {
+        let Some(gateway) = up else {
             self.clock.sleep(Duration::from_millis(50)).await;
             return Attempt::REFUSED;
         };
         let (sender, receiver) = oneshot::channel();
+        let runtime = gateway.runtime.clone();
         runtime.spawn(Box::pin(async move {
-            let _ = sender.send(work(database).await);
+            let _ = sender.send(work(gateway).await);
         }));
         match receiver.await {
             Ok(Ok(value)) => Attempt { outcome: Outcome::Committed, value: Some(value) },

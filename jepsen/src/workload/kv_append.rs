@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use txn::{LockMode, ScanRequest, TxnClient, WaitPolicy};
 
 use super::{
-    Gateways, Workload, client,
+    Gateway, Gateways, Workload, client,
     list_append::{KEYS, State, draw, parse},
 };
 use crate::{
@@ -53,7 +53,7 @@ impl Workload for KvAppend {
             let index = state.lock().history.begin(process, gateways.now(), steps.clone());
             let (work, locking) = (steps.clone(), rng.chance(1, 2));
             let attempt = gateways
-                .run(process, &mut rng, judge, move |database| Box::pin(transact(database.txn_client().clone(), work, locking)))
+                .run(process, &mut rng, judge, move |gateway| Box::pin(transact(gateway.client, work, locking)))
                 .await;
             state.lock().history.end(index, gateways.now(), attempt.outcome, attempt.value.unwrap_or(steps));
         })
@@ -73,10 +73,10 @@ impl Workload for KvAppend {
 }
 
 async fn split(gateways: &Gateways, at: Bytes) -> Result<(), String> {
-    let work = move |database: Arc<sql::Database>| -> BoxFuture<'static, Result<(), storage::Error>> {
+    let work = move |gateway: Gateway| -> BoxFuture<'static, Result<(), storage::Error>> {
         Box::pin(async move {
-            let client = database.txn_client();
-            client.cluster.split(&at, client.runtime.now() + Duration::from_secs(10)).await
+            let deadline = gateway.client.runtime.now() + Duration::from_secs(10);
+            gateway.client.cluster.split(&at, deadline).await
         })
     };
     let attempt = gateways.run(0, &mut Rng::new(0), |_| Outcome::Aborted, work).await;
@@ -125,9 +125,9 @@ async fn run(txn: &mut txn::Txn, step: Step, locking: bool) -> txn::Result<Step>
 async fn read_all(gateways: &Gateways) -> Result<BTreeMap<u64, Vec<u64>>, String> {
     let mut rng = Rng::new(0);
     for _ in 0..100 {
-        let scan = |database: Arc<sql::Database>| -> BoxFuture<'static, txn::Result<_>> {
+        let scan = |gateway: Gateway| -> BoxFuture<'static, txn::Result<_>> {
             Box::pin(async move {
-                let mut txn = database.txn_client().begin();
+                let mut txn = gateway.client.begin();
                 let mut request = ScanRequest { span: Span::prefix(PREFIX), ..ScanRequest::default() };
                 let mut rows = Vec::new();
                 loop {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use base::{BoxFuture, Rng};
 
 use crate::check::Anomaly;
-pub use client::{Attempt, Gateways};
+pub use client::{Attempt, Gateway, Gateways};
 
 /// A workload, shared by all of its clients.
 pub trait Workload: Send + Sync {

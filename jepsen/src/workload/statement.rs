@@ -8,7 +8,7 @@ use sql::{
     session::{Ending, Startup, Step},
 };
 
-use super::client::{Attempt, Gateways};
+use super::client::{Attempt, Gateway, Gateways};
 use crate::history::Outcome;
 
 /// Runs `work` in a new session on one of the gateways.
@@ -17,10 +17,10 @@ where
     T: Send + 'static,
     W: FnOnce(Session) -> BoxFuture<'static, Result<T, SqlError>> + Send + 'static,
 {
-    let connect = move |database| -> BoxFuture<'static, Result<T, SqlError>> {
+    let connect = move |gateway: Gateway| -> BoxFuture<'static, Result<T, SqlError>> {
         Box::pin(async move {
             let startup = Startup { user: "jepsen".into(), database: "locus".into(), ..Startup::default() };
-            work(Session::new(database, startup)?).await
+            work(Session::new(gateway.database, startup)?).await
         })
     };
     gateways.run(process, rng, judge, connect).await
