@@ -275,13 +275,11 @@ impl IndexLayout {
                 field = fields.next().map_err(|_| corrupt("a malformed row"))?;
             }
             match &field {
+                _ if !wanted(column.slot) => {}
                 Some(found) if found.id == column.id => {
-                    if wanted(column.slot) {
-                        row[column.slot] = found.decode(column.ty).ok_or_else(|| corrupt("a malformed column"))?;
-                    }
+                    row[column.slot] = found.decode(column.ty).ok_or_else(|| corrupt("a malformed column"))?;
                 }
-                _ if wanted(column.slot) => row[column.slot] = column.missing.clone(),
-                _ => {}
+                _ => row[column.slot] = column.missing.clone(),
             }
         }
         Ok(())

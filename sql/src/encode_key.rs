@@ -141,8 +141,14 @@ fn take_value(input: &mut &[u8], ty: DataType) -> std::result::Result<Value, Mal
         DataType::INTERVAL => {
             let bytes: [u8; 16] = take_bytes(input, 16)?.try_into().map_err(|_| Malformed)?;
             let span = (u128::from_be_bytes(bytes) ^ (1 << 127)) as i128;
-            let days = i32::try_from(span / i128::from(MICROS_PER_DAY)).map_err(|_| Malformed)?;
-            Value::Interval(Interval { months: 0, days, micros: (span % i128::from(MICROS_PER_DAY)) as i64 })
+            // One of the intervals of this length: months take what days cannot, time what is left.
+            let clamp = |value: i128| value.clamp(i32::MIN.into(), i32::MAX.into());
+            let whole_days = span / i128::from(MICROS_PER_DAY);
+            let months = clamp(if clamp(whole_days) == whole_days { 0 } else { whole_days / 30 });
+            let days = clamp(whole_days - months * 30);
+            let micros = span - (months * 30 + days) * i128::from(MICROS_PER_DAY);
+            let micros = i64::try_from(micros).map_err(narrow)?;
+            Value::Interval(Interval { months: months as i32, days: days as i32, micros })
         }
         DataType::UUID => Value::Uuid(take_bytes(input, 16)?.try_into().map_err(|_| Malformed)?),
         DataType::INTERNAL_CHAR => Value::Char(take_bytes(input, 1)?[0]),
@@ -242,5 +248,9 @@ fn take_numeric(input: &mut &[u8]) -> std::result::Result<Numeric, Malformed> {
     let digits: BigInt = text.parse().map_err(|_| Malformed)?;
     let digits = if negative { -digits } else { digits };
     let scale = text.len() as i64 - exponent;
-    Ok(if scale >= 0 { Numeric::new(digits, scale) } else { Numeric::new(digits * BigInt::from(10).pow(-scale as u32), 0) })
+    Ok(if scale >= 0 {
+        Numeric::new(digits, scale)
+    } else {
+        Numeric::new(digits * BigInt::from(10).pow(-scale as u32), 0)
+    })
 }

@@ -32,8 +32,9 @@ fn pair() -> impl Strategy<Value = (DataType, Value, Value)> {
         (or_null(), or_null()).prop_map(move |(a, b)| (ty, a, b)).boxed()
     }
     let interval = || {
-        (-5i32..5, -70i32..70, any::<i32>())
-            .prop_map(|(months, days, micros)| Value::Interval(Interval { months, days, micros: i64::from(micros) * 100 }))
+        (-5i32..5, -70i32..70, any::<i32>()).prop_map(|(months, days, micros)| {
+            Value::Interval(Interval { months, days, micros: i64::from(micros) * 100 })
+        })
     };
     let array = || {
         prop::collection::vec(prop_oneof![Just(Value::Null), (-3i32..3).prop_map(Value::Int4)], 0..4)
@@ -164,12 +165,7 @@ fn table(indexes: Vec<Index>) -> Table {
 }
 
 fn row(a: i32, b: &str, c: &str, d: Option<&str>) -> Vec<Value> {
-    vec![
-        Value::Int4(a),
-        Value::text(b),
-        Value::Numeric(Numeric::parse(c).unwrap()),
-        d.map_or(Value::Null, Value::text),
-    ]
+    vec![Value::Int4(a), Value::text(b), Value::Numeric(Numeric::parse(c).unwrap()), d.map_or(Value::Null, Value::text)]
 }
 
 fn shown(row: &[Value]) -> String {
@@ -254,7 +250,10 @@ fn a_hidden_row_id_takes_the_last_slot() {
 #[test]
 fn ranges_hold_what_they_should() {
     for descending in [false, true] {
-        let mut table = table(vec![index(1, IndexKind::Primary, true, &[1], &[]), index(2, IndexKind::Secondary, false, &[2, 4], &[])]);
+        let mut table = table(vec![
+            index(1, IndexKind::Primary, true, &[1], &[]),
+            index(2, IndexKind::Secondary, false, &[2, 4], &[]),
+        ]);
         table.indexes[1].columns[1].descending = descending;
         let layout = layout(&table, 1);
         let key = |d: Option<&str>| layout.encode_key(&row(1, "x", "1", d)).unwrap();

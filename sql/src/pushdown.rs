@@ -206,7 +206,8 @@ impl Sink {
                 if self.output_slots.contains(&true) {
                     layout.decode(key, value, &mut self.row, Some(&self.output_slots))?;
                 }
-                let group: Row = group_by.iter().map(|expr| expr.eval(&self.row, &self.context)).collect::<Result<_>>()?;
+                let group: Row =
+                    group_by.iter().map(|expr| expr.eval(&self.row, &self.context)).collect::<Result<_>>()?;
                 let states = match self.groups.get_mut(&group) {
                     Some(states) => states,
                     None => {

@@ -136,7 +136,11 @@ fn an_error_of_an_expression_keeps_its_sqlstate() {
 
 #[test]
 fn what_needs_the_gateway_is_not_pushable() {
-    let volatile = function::operator("<", Some(Expr::constant(Value::Float8(0.5), DataType::FLOAT8)), function::call("random", None, vec![]).unwrap());
+    let volatile = function::operator(
+        "<",
+        Some(Expr::constant(Value::Float8(0.5), DataType::FLOAT8)),
+        function::call("random", None, vec![]).unwrap(),
+    );
     let program = Program::new(layout(), Some(volatile.unwrap()), Output::Rows, &context());
     assert!(!program.is_pushable());
 }

@@ -142,7 +142,9 @@ fn expressions_agree_with_postgresql() {
             count += 1;
             let same = actual.trim_end() == expected.trim_end();
             match (same, known.contains(expression)) {
-                (false, false) => failures.push(format!("{expression}\n    expected {expected}\n    actual   {actual}")),
+                (false, false) => {
+                    failures.push(format!("{expression}\n    expected {expected}\n    actual   {actual}"))
+                }
                 (true, true) => healed.push(expression.to_owned()),
                 _ => {}
             }

@@ -60,7 +60,11 @@ pub enum Kind {
     BytesAgg,
     ArrayAgg,
     /// Variances and standard deviations.
-    Spread { root: bool, population: bool, float: bool },
+    Spread {
+        root: bool,
+        population: bool,
+        float: bool,
+    },
 }
 
 /// Whether a name is an aggregate's.
@@ -132,11 +136,25 @@ pub struct State {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Data {
     Count(i64),
-    Integers { count: i64, sum: i128 },
-    Numerics { count: i64, sum: Numeric, squares: Numeric },
+    Integers {
+        count: i64,
+        sum: i128,
+    },
+    Numerics {
+        count: i64,
+        sum: Numeric,
+        squares: Numeric,
+    },
     /// Count, sum and sum of squared differences from the mean (Youngs and Cramer, as PostgreSQL).
-    Floats { count: f64, sum: f64, squares: f64 },
-    Intervals { count: i64, sum: Interval },
+    Floats {
+        count: f64,
+        sum: f64,
+        squares: f64,
+    },
+    Intervals {
+        count: i64,
+        sum: Interval,
+    },
     One(Option<Value>),
     Text(Option<String>),
     Bytes(Option<Vec<u8>>),
@@ -206,7 +224,10 @@ impl State {
     }
 
     fn kind(&self) -> Result<Kind> {
-        KINDS.get(usize::from(self.kind.0)).copied().ok_or_else(|| SqlError::internal("unknown kind of partial aggregate"))
+        KINDS
+            .get(usize::from(self.kind.0))
+            .copied()
+            .ok_or_else(|| SqlError::internal("unknown kind of partial aggregate"))
     }
 
     /// Takes in one row's arguments.
@@ -447,8 +468,21 @@ fn numeric_spread(count: i64, sum: &Numeric, squares: &Numeric, root: bool, popu
 
 /// Types that `min` and `max` know.
 const ORDERED: &[&str] = &[
-    "int2", "int4", "int8", "float4", "float8", "numeric", "text", "bpchar", "date", "time", "timestamp", "timestamptz",
-    "interval", "oid", "anyarray",
+    "int2",
+    "int4",
+    "int8",
+    "float4",
+    "float8",
+    "numeric",
+    "text",
+    "bpchar",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "interval",
+    "oid",
+    "anyarray",
 ];
 
 pub(super) fn register(registry: &mut Registry) {

@@ -158,9 +158,8 @@ pub fn coerce_boolean(expr: Expr, clause: &str) -> Result<Expr> {
 
 /// The common type of several, as CASE, UNION and VALUES find it. All unknown: text. 42804 when there is none.
 pub fn common_type(types: &[DataType]) -> Result<DataType> {
-    common(types).map_err(|(a, b)| {
-        SqlError::new(SqlState::DATATYPE_MISMATCH, format!("types {a} and {b} cannot be matched"))
-    })
+    common(types)
+        .map_err(|(a, b)| SqlError::new(SqlState::DATATYPE_MISMATCH, format!("types {a} and {b} cannot be matched")))
 }
 
 /// Makes all one type, which is answered too. `what` names the construct in the error: `CASE types integer and text cannot
@@ -170,7 +169,8 @@ pub fn unify(exprs: Vec<Expr>, what: &str) -> Result<(DataType, Vec<Expr>)> {
     let ty = common(&types).map_err(|(a, b)| {
         SqlError::new(SqlState::DATATYPE_MISMATCH, format!("{what} types {a} and {b} cannot be matched"))
     })?;
-    let exprs = exprs.into_iter().map(|expr| coerce(expr, ty, -1, CastContext::Implicit)).collect::<Result<Vec<_>>>()?;
+    let exprs =
+        exprs.into_iter().map(|expr| coerce(expr, ty, -1, CastContext::Implicit)).collect::<Result<Vec<_>>>()?;
     Ok((ty, exprs))
 }
 
@@ -199,8 +199,7 @@ fn common(types: &[DataType]) -> std::result::Result<DataType, (DataType, DataTy
 }
 
 fn cannot(from: DataType, to: DataType, context: CastContext) -> SqlError {
-    let state =
-        if context == CastContext::Explicit { SqlState::CANNOT_COERCE } else { SqlState::DATATYPE_MISMATCH };
+    let state = if context == CastContext::Explicit { SqlState::CANNOT_COERCE } else { SqlState::DATATYPE_MISMATCH };
     SqlError::new(state, format!("cannot cast type {from} to {to}"))
 }
 
@@ -226,7 +225,9 @@ fn literal(text: &str, to: DataType, typmod: i32, context: CastContext) -> Resul
 
 fn depends_on_session(text: &str, to: DataType) -> bool {
     match to.element().unwrap_or(to) {
-        DataType::TIMESTAMPTZ | DataType::REGCLASS | DataType::REGPROC | DataType::REGNAMESPACE | DataType(4096) => true,
+        DataType::TIMESTAMPTZ | DataType::REGCLASS | DataType::REGPROC | DataType::REGNAMESPACE | DataType(4096) => {
+            true
+        }
         DataType::REGTYPE => true,
         // Unambiguous ISO dates are the same for everybody.
         DataType::DATE | DataType::TIMESTAMP | DataType::TIME => {

@@ -51,12 +51,11 @@ fn convert(
         (Value::Bool(value), DataType::INT4) => Value::Int4(i32::from(*value)),
         (Value::Bool(value), to) if registry::category(to) == 'S' => Value::text(if *value { "true" } else { "false" }),
         (Value::Int4(value), DataType::BOOL) => Value::Bool(*value != 0),
-        (Value::Int4(value), DataType::INTERNAL_CHAR) => {
-            Value::Char(i8::try_from(*value).map_err(|_| SqlError::new(
-                SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-                "\"char\" out of range",
-            ))? as u8)
-        }
+        (Value::Int4(value), DataType::INTERNAL_CHAR) => Value::Char(
+            i8::try_from(*value)
+                .map_err(|_| SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "\"char\" out of range"))?
+                as u8,
+        ),
         (Value::Char(value), DataType::INT4) => Value::Int4(i32::from(*value as i8)),
         (Value::Date(days), DataType::TIMESTAMP) => Value::Timestamp(datetime::date_to_timestamp(*days)?),
         (Value::Date(days), DataType::TIMESTAMPTZ) => {
@@ -73,7 +72,9 @@ fn convert(
         (Value::Time(micros), DataType::INTERVAL) => {
             Value::Interval(crate::types::Interval { months: 0, days: 0, micros: *micros })
         }
-        (Value::Interval(interval), DataType::TIME) => Value::Time(interval.micros.rem_euclid(datetime::MICROS_PER_DAY)),
+        (Value::Interval(interval), DataType::TIME) => {
+            Value::Time(interval.micros.rem_euclid(datetime::MICROS_PER_DAY))
+        }
         (Value::Oid(_), to) if registry::is_oid_like(to) => value.into_owned(),
         // Trailing blanks of CHAR are not significant.
         (Value::Text(text), to) if from == DataType::BPCHAR && registry::category(to) == 'S' => {
@@ -123,8 +124,8 @@ fn convert_number(value: &Value, to: DataType) -> Result<Option<Value>> {
                 (to, _) => {
                     // Half to even, as rint() rounds.
                     let rounded = number.round_ties_even();
-                    // 2^63 itself does not fit; comparisons in floating point are exact here.
-                    if rounded.is_nan() || rounded < -9.223_372_036_854_775_8e18 || rounded >= 9.223_372_036_854_775_8e18 {
+                    // 2^63 itself does not fit; both limits are exact in floating point. A NaN is in no range.
+                    if !(i64::MIN as f64..-(i64::MIN as f64)).contains(&rounded) {
                         return Err(integer_out_of_range(to));
                     }
                     to_integer(rounded as i64, to)?
@@ -134,7 +135,11 @@ fn convert_number(value: &Value, to: DataType) -> Result<Option<Value>> {
         Value::Numeric(number) => match to {
             DataType::FLOAT8 => Value::Float8(number.to_f64()),
             DataType::FLOAT4 => {
-                if number.is_special() { Value::Float4(number.to_f64() as f32) } else { decode_text(&number.to_string(), to, -1, &Default::default())? }
+                if number.is_special() {
+                    Value::Float4(number.to_f64() as f32)
+                } else {
+                    decode_text(&number.to_string(), to, -1, &Default::default())?
+                }
             }
             DataType::NUMERIC => Value::Numeric(number.clone()),
             to => match number.to_i64() {
@@ -193,7 +198,11 @@ pub fn apply_typmod(value: Value, ty: DataType, typmod: i32, explicit: bool) -> 
         (DataType::VARCHAR, Value::Text(text)) => {
             let Some(length) = character_length(typmod) else { return Ok(Value::Text(text)) };
             // Bytes bound characters: the common case needs no counting.
-            if text.len() <= length { Ok(Value::Text(text)) } else { limit(&text, length, ty, explicit).map(Value::text) }
+            if text.len() <= length {
+                Ok(Value::Text(text))
+            } else {
+                limit(&text, length, ty, explicit).map(Value::text)
+            }
         }
         (DataType::BPCHAR, Value::Text(text)) => {
             let Some(length) = character_length(typmod) else { return Ok(Value::Text(text)) };

@@ -57,10 +57,12 @@ impl Expr {
             Expr::Or(parts) => connect(parts, false),
             Expr::Const { .. } | Expr::Column { .. } => self,
             Expr::Parameter { .. } | Expr::Outer { .. } if allowed < Volatility::Stable => self,
-            expr if expr.own_volatility() <= allowed && expr.has_constant_children() => match evaluate(&expr, context) {
-                Ok(value) => Expr::Const { value, ty: expr.ty() },
-                Err(_) => expr,
-            },
+            expr if expr.own_volatility() <= allowed && expr.has_constant_children() => {
+                match evaluate(&expr, context) {
+                    Ok(value) => Expr::Const { value, ty: expr.ty() },
+                    Err(_) => expr,
+                }
+            }
             Expr::Case { branches, otherwise, ty } => shorten_case(branches, otherwise, ty),
             other => other,
         }
@@ -97,7 +99,8 @@ fn cast_is_stable(from: DataType, to: DataType) -> bool {
     let from = from.element().unwrap_or(from);
     let to = to.element().unwrap_or(to);
     let zoned = |ty: DataType| ty == DataType::TIMESTAMPTZ;
-    let moment = |ty: DataType| matches!(ty, DataType::DATE | DataType::TIMESTAMP | DataType::TIME | DataType::INTERVAL);
+    let moment =
+        |ty: DataType| matches!(ty, DataType::DATE | DataType::TIMESTAMP | DataType::TIME | DataType::INTERVAL);
     let text = registry::is_text_like;
     (zoned(from) || zoned(to)) && from != to
         || (moment(from) && text(to))

@@ -224,7 +224,10 @@ pub fn array_compare(name: &str, left: Expr, array: Expr, all: bool) -> Result<E
     };
     let resolved = resolve_operator(name, Some(left.ty()), element)?;
     if resolved.return_type != DataType::BOOL {
-        return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, "op ANY/ALL (array) requires operator to yield boolean"));
+        return Err(SqlError::new(
+            SqlState::WRONG_OBJECT_TYPE,
+            "op ANY/ALL (array) requires operator to yield boolean",
+        ));
     }
     let left = cast::coerce(left, resolved.arg_types[0], -1, cast::CastContext::Implicit)?;
     let wanted = resolved.arg_types[1]
@@ -329,30 +332,40 @@ impl Call<'_> {
 /// `types::convert::IntoResult`. Yields `&mut Function` for `.stable()` and the like.
 macro_rules! define {
     ($registry:expr, $signature:expr, |$call:pat_param| $body:expr) => {
-        $registry.add($signature, $crate::expr::function::Body::Zero(|$call| {
-            $crate::types::convert::IntoResult::into_result($body)
-        }))
+        $registry.add(
+            $signature,
+            $crate::expr::function::Body::Zero(|$call| $crate::types::convert::IntoResult::into_result($body)),
+        )
     };
     ($registry:expr, $signature:expr, |$call:pat_param, $a:ident: $ta:ty| $body:expr) => {
-        $registry.add($signature, $crate::expr::function::Body::One(|$call, a| {
-            let $a = <$ta as $crate::types::convert::FromValue>::from_value(a)?;
-            $crate::types::convert::IntoResult::into_result($body)
-        }))
+        $registry.add(
+            $signature,
+            $crate::expr::function::Body::One(|$call, a| {
+                let $a = <$ta as $crate::types::convert::FromValue>::from_value(a)?;
+                $crate::types::convert::IntoResult::into_result($body)
+            }),
+        )
     };
     ($registry:expr, $signature:expr, |$call:pat_param, $a:ident: $ta:ty, $b:ident: $tb:ty| $body:expr) => {
-        $registry.add($signature, $crate::expr::function::Body::Two(|$call, a, b| {
-            let $a = <$ta as $crate::types::convert::FromValue>::from_value(a)?;
-            let $b = <$tb as $crate::types::convert::FromValue>::from_value(b)?;
-            $crate::types::convert::IntoResult::into_result($body)
-        }))
+        $registry.add(
+            $signature,
+            $crate::expr::function::Body::Two(|$call, a, b| {
+                let $a = <$ta as $crate::types::convert::FromValue>::from_value(a)?;
+                let $b = <$tb as $crate::types::convert::FromValue>::from_value(b)?;
+                $crate::types::convert::IntoResult::into_result($body)
+            }),
+        )
     };
     ($registry:expr, $signature:expr, |$call:pat_param, $a:ident: $ta:ty, $b:ident: $tb:ty, $c:ident: $tc:ty| $body:expr) => {
-        $registry.add($signature, $crate::expr::function::Body::Three(|$call, a, b, c| {
-            let $a = <$ta as $crate::types::convert::FromValue>::from_value(a)?;
-            let $b = <$tb as $crate::types::convert::FromValue>::from_value(b)?;
-            let $c = <$tc as $crate::types::convert::FromValue>::from_value(c)?;
-            $crate::types::convert::IntoResult::into_result($body)
-        }))
+        $registry.add(
+            $signature,
+            $crate::expr::function::Body::Three(|$call, a, b, c| {
+                let $a = <$ta as $crate::types::convert::FromValue>::from_value(a)?;
+                let $b = <$tb as $crate::types::convert::FromValue>::from_value(b)?;
+                let $c = <$tc as $crate::types::convert::FromValue>::from_value(c)?;
+                $crate::types::convert::IntoResult::into_result($body)
+            }),
+        )
     };
 }
 pub(crate) use define;

@@ -86,8 +86,8 @@ fn accepts_one(actual: DataType, declared: DataType) -> bool {
 
 /// `Ok(None)`: nothing matched; `Err`: more than one is left.
 fn narrow(candidates: Vec<Candidate>, actual: &[DataType]) -> Result<Option<Candidate>, ()> {
-    let steps: [fn(Vec<Candidate>, &[DataType]) -> Vec<Candidate>; 4] =
-        [most_exact, most_preferred, by_unknown_category, as_known_type];
+    type Step = fn(Vec<Candidate>, &[DataType]) -> Vec<Candidate>;
+    let steps: [Step; 4] = [most_exact, most_preferred, by_unknown_category, as_known_type];
     let mut left = candidates;
     if left.is_empty() {
         return Ok(None);
@@ -280,20 +280,23 @@ fn no_match(what: &str, call: &str, prefix: bool, found: Selection) -> SqlError 
     let function = what == "function";
     match found {
         Selection::Ambiguous => {
-            let message =
-                if function { format!("function {call} is not unique") } else { format!("operator is not unique: {call}") };
+            let message = if function {
+                format!("function {call} is not unique")
+            } else {
+                format!("operator is not unique: {call}")
+            };
             SqlError::new(SqlState::AMBIGUOUS_FUNCTION, message)
                 .hint(format!("Could not choose a best candidate {what}. You might need to add explicit type casts."))
         }
         Selection::Undetermined(message) => SqlError::new(SqlState::DATATYPE_MISMATCH, message),
         Selection::One(_) | Selection::None => {
-            let message =
-                if function { format!("function {call} does not exist") } else { format!("operator does not exist: {call}") };
-            let (types, casts) = if prefix {
-                ("type", "an explicit type cast")
+            let message = if function {
+                format!("function {call} does not exist")
             } else {
-                ("types", "explicit type casts")
+                format!("operator does not exist: {call}")
             };
+            let (types, casts) =
+                if prefix { ("type", "an explicit type cast") } else { ("types", "explicit type casts") };
             SqlError::new(SqlState::UNDEFINED_FUNCTION, message)
                 .hint(format!("No {what} matches the given name and argument {types}. You might need to add {casts}."))
         }

@@ -78,7 +78,8 @@ pub(super) fn write_record(fields: &[Value], options: &FormatOptions, out: &mut 
 /// Reads `{1,NULL,"a b"}`. One dimension.
 pub(super) fn parse(text: &str, element: DataType, typmod: i32, options: &FormatOptions) -> Result<Value> {
     let malformed = |detail: &str| {
-        SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{text}\"")).detail(detail)
+        SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{text}\""))
+            .detail(detail)
     };
     let trimmed = text.trim();
     let Some(body) = trimmed.strip_prefix('{') else {

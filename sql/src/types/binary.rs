@@ -210,11 +210,8 @@ fn decode_numeric(input: &mut &[u8]) -> Result<Numeric> {
     let digits = if sign == SIGN_NEGATIVE { -digits } else { digits };
     // The last group stands at 10000^(weight - count + 1).
     let exponent = (weight - i64::from(count) + 1) * 4;
-    let value = if exponent >= 0 {
-        Numeric::new(digits * power_of_ten(exponent), 0)
-    } else {
-        Numeric::new(digits, -exponent)
-    };
+    let value =
+        if exponent >= 0 { Numeric::new(digits * power_of_ten(exponent), 0) } else { Numeric::new(digits, -exponent) };
     // Hidden digits beyond the display scale are dropped, as PostgreSQL does.
     Ok(value.trunc(scale))
 }
@@ -228,7 +225,10 @@ fn decode_array(input: &mut &[u8], element: DataType) -> Result<Value> {
     if sent != element && !text_like {
         return Err(SqlError::new(
             SqlState::DATATYPE_MISMATCH,
-            format!("binary data has array element type {} ({sent}) instead of expected {} ({element})", sent.0, element.0),
+            format!(
+                "binary data has array element type {} ({sent}) instead of expected {} ({element})",
+                sent.0, element.0
+            ),
         ));
     }
     let mut values = Vec::new();

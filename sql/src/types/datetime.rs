@@ -99,7 +99,8 @@ pub fn days_in_month(year: i64, month: u32) -> u32 {
 
 /// Days since 2000-01-01; `None` when there is no such day or it is out of range.
 pub fn make_date(year: i64, month: u32, day: u32) -> Option<i32> {
-    if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) || !(-4713..=5_874_897).contains(&year) {
+    if !(1..=12).contains(&month) || day < 1 || day > days_in_month(year, month) || !(-4713..=5_874_897).contains(&year)
+    {
         return None;
     }
     i32::try_from(days_from_civil(year, month, day)).ok().filter(|days| date_in_range(*days))
@@ -194,11 +195,21 @@ pub fn round_micros(micros: i64, digits: i32) -> i64 {
     }
     let unit = 10i64.pow(6 - digits as u32);
     let half = unit / 2;
-    if micros >= 0 { (micros + half) / unit * unit } else { -((-micros + half) / unit * unit) }
+    if micros >= 0 { micros.saturating_add(half) / unit * unit } else { micros.saturating_sub(half) / unit * unit }
 }
 
 pub const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 pub const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];

@@ -3,11 +3,7 @@
 use super::{MICROS_PER_DAY, MICROS_PER_SECOND, MONTHS, WEEKDAYS, days_from_civil, make_date, timestamp_in_range};
 use crate::{
     error::{Result, SqlError, SqlState},
-    types::{
-        FormatOptions,
-        format::DateOrder,
-        timezone,
-    },
+    types::{FormatOptions, format::DateOrder, timezone},
 };
 use jiff::tz::TimeZone;
 
@@ -72,7 +68,7 @@ pub fn parse_timestamp(text: &str, options: &FormatOptions) -> Result<i64> {
         return Ok(match special {
             Special::Now | Special::Day(_) => {
                 let local = super::to_zone(resolve(special, options), &options.time_zone);
-                local + parsed.micros.unwrap_or(0)
+                local.saturating_add(parsed.micros.unwrap_or(0))
             }
             other => resolve(other, options),
         });
@@ -84,7 +80,11 @@ pub fn parse_timestamptz(text: &str, options: &FormatOptions) -> Result<i64> {
     const TYPE: &str = "timestamp with time zone";
     let parsed = parse(text, options).map_err(|failure| error(failure, TYPE, text))?;
     if let Some(special) = parsed.special {
-        return Ok(resolve(special, options) + parsed.micros.unwrap_or(0));
+        let instant = resolve(special, options);
+        return Ok(match special {
+            Special::Day(_) => instant.saturating_add(parsed.micros.unwrap_or(0)),
+            _ => instant,
+        });
     }
     let local = local_micros(&parsed, TYPE, text)?;
     let zone = parsed.zone.as_ref().unwrap_or(&options.time_zone);
@@ -118,16 +118,15 @@ fn resolve(special: Special, options: &FormatOptions) -> i64 {
 
 fn error(failure: Failure, ty: &str, text: &str) -> SqlError {
     match failure {
-        Failure::Syntax => SqlError::new(
-            SqlState::INVALID_DATETIME_FORMAT,
-            format!("invalid input syntax for type {ty}: \"{text}\""),
-        ),
-        Failure::OutOfRange => SqlError::new(
-            SqlState::DATETIME_FIELD_OVERFLOW,
-            format!("date/time field value out of range: \"{text}\""),
-        ),
-        Failure::DateOrder => error(Failure::OutOfRange, ty, text)
-            .hint("Perhaps you need a different \"datestyle\" setting."),
+        Failure::Syntax => {
+            SqlError::new(SqlState::INVALID_DATETIME_FORMAT, format!("invalid input syntax for type {ty}: \"{text}\""))
+        }
+        Failure::OutOfRange => {
+            SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\""))
+        }
+        Failure::DateOrder => {
+            error(Failure::OutOfRange, ty, text).hint("Perhaps you need a different \"datestyle\" setting.")
+        }
         Failure::Zone(name) => {
             SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{name}\" not recognized"))
         }
@@ -152,7 +151,7 @@ fn parse(text: &str, options: &FormatOptions) -> std::result::Result<Parsed, Fai
     }
     if let (Some(micros), Some(afternoon)) = (parsed.micros, words.meridiem) {
         let hour = micros / 3_600_000_000;
-        if !(1..=12).contains(&hour) && !(hour == 0) {
+        if !(0..=12).contains(&hour) {
             return Err(Failure::OutOfRange);
         }
         let shift = if afternoon { 12 } else { 0 } - if hour == 12 { 12 } else { 0 };
@@ -224,8 +223,11 @@ fn take_time(word: &str, parsed: &mut Parsed, words: &mut Words<'_>) -> std::res
         _ => return Err(Failure::Syntax),
     };
     let micros = fraction_micros(fraction)?;
+    if hour > 24 || minute > 59 || second > 60 {
+        return Err(Failure::OutOfRange);
+    }
     let total = ((hour * 60 + minute) * 60 + second) * MICROS_PER_SECOND + micros;
-    if hour > 24 || minute > 59 || second > 60 || total > MICROS_PER_DAY {
+    if total > MICROS_PER_DAY {
         return Err(Failure::OutOfRange);
     }
     parsed.micros = Some(total);
@@ -261,7 +263,7 @@ fn set_zone(name: &str, parsed: &mut Parsed) -> std::result::Result<(), Failure>
 
 /// `J2451187`: a Julian day.
 fn julian(lower: &str) -> Option<i64> {
-    lower.strip_prefix('j')?.parse::<i64>().ok().map(|days| days - 2_451_545)
+    lower.strip_prefix('j')?.parse::<u32>().ok().map(|days| i64::from(days) - 2_451_545)
 }
 
 fn take_name(word: &str, parsed: &mut Parsed, words: &mut Words<'_>) -> std::result::Result<(), Failure> {
@@ -353,7 +355,7 @@ fn take_date<'a>(
     if parts.len() == 2 && parts[1].len() == 3 && parts[1].bytes().all(|byte| byte.is_ascii_digit()) {
         // `2024.123`: day of the year.
         let (year, day) = (parts[0].parse::<i64>(), parts[1].parse::<i64>());
-        if let (Ok(year), Ok(day)) = (year, day) {
+        if let (Ok(year @ 0..=YEAR_MAX), Ok(day)) = (year, day) {
             parsed.days = Some(days_from_civil(year, 1, 1) + day - 1);
             return Ok(());
         }
@@ -402,12 +404,15 @@ fn date_of_words(words: &Words<'_>, options: &FormatOptions) -> std::result::Res
     civil(full, month, day)
 }
 
+/// Enough for every type, and no danger to arithmetic.
+const YEAR_MAX: i64 = 10_000_000;
+
 fn civil(year: i64, month: i64, day: i64) -> std::result::Result<i64, Failure> {
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
         return Err(Failure::DateOrder);
     }
     // Years far beyond the limits are refused later, with the limits of the type.
-    if year.abs() > 10_000_000 || day > i64::from(super::days_in_month(year, month as u32)) {
+    if year.abs() > YEAR_MAX || day > i64::from(super::days_in_month(year, month as u32)) {
         return Err(Failure::OutOfRange);
     }
     Ok(days_from_civil(year, month as u32, day as u32))

@@ -109,10 +109,7 @@ pub fn parse_f32(text: &str) -> Result<f32> {
 fn parse(text: &str, ty: &str) -> Result<f64> {
     let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace());
     let invalid = || {
-        SqlError::new(
-            SqlState::INVALID_TEXT_REPRESENTATION,
-            format!("invalid input syntax for type {ty}: \"{text}\""),
-        )
+        SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("invalid input syntax for type {ty}: \"{text}\""))
     };
     if trimmed.is_empty() {
         return Err(invalid());

@@ -8,14 +8,16 @@ use super::{
 };
 
 fn value() -> impl Strategy<Value = (DataType, Value)> {
-    let numeric = (any::<i128>(), 0i64..40).prop_map(|(digits, scale)| Value::Numeric(Numeric::new(digits.into(), scale)));
+    let numeric =
+        (any::<i128>(), 0i64..40).prop_map(|(digits, scale)| Value::Numeric(Numeric::new(digits.into(), scale)));
     let timestamp = || -210_000_000_000_000_000i64..900_000_000_000_000_000;
     let interval = (any::<i16>(), any::<i16>(), any::<i32>()).prop_map(|(months, days, micros)| Interval {
         months: i32::from(months),
         days: i32::from(days),
         micros: i64::from(micros) * 1000,
     });
-    let items = prop::collection::vec(prop_oneof![Just(Value::Null), "[a-z\"\\\\{}, ]{0,5}".prop_map(Value::text)], 0..5);
+    let items =
+        prop::collection::vec(prop_oneof![Just(Value::Null), "[a-z\"\\\\{}, ]{0,5}".prop_map(Value::text)], 0..5);
     prop_oneof![
         any::<bool>().prop_map(|v| (DataType::BOOL, Value::Bool(v))),
         any::<i16>().prop_map(|v| (DataType::INT2, Value::Int2(v))),
@@ -95,4 +97,48 @@ fn numerics_have_postgresqls_binary_form() {
     assert_eq!(hex("10000"), "00010001000000000001");
     assert_eq!(hex("0.00001"), "0001fffe0000000503e8");
     assert_eq!(hex("NaN"), "00000000c0000000");
+}
+
+#[test]
+fn hostile_texts_are_errors_not_panics() {
+    let digits = "9".repeat(18);
+    let texts = [
+        format!("{digits}:00"),
+        format!("{digits}.123"),
+        format!("{digits}-01-01"),
+        format!("{digits}0101"),
+        format!("J{digits}"),
+        format!("{digits} years"),
+        format!("{digits} days {digits} hours"),
+        format!("P{digits}Y"),
+        format!("1e{digits}"),
+        format!("1e-{digits}"),
+        "infinity 12:00".to_owned(),
+        "today 24:00".to_owned(),
+        "-".to_owned(),
+        "::".to_owned(),
+        "T".to_owned(),
+        "{".to_owned(),
+        "\u{1F600}".to_owned(),
+        "2024-05-06 07:08:09+99:99".to_owned(),
+    ];
+    for ty in super::registry::all().map(|info| info.oid) {
+        for text in &texts {
+            if let Ok(value) = decode_text(text, ty, -1, &FormatOptions::default()) {
+                let _ = super::to_text(&value, ty, &FormatOptions::default());
+            }
+        }
+    }
+}
+
+#[test]
+fn extreme_intervals_are_written_in_every_style() {
+    use super::format::IntervalStyle;
+    let extreme = Value::Interval(Interval { months: i32::MIN, days: i32::MIN, micros: i64::MIN });
+    for interval_style in
+        [IntervalStyle::Postgres, IntervalStyle::PostgresVerbose, IntervalStyle::SqlStandard, IntervalStyle::Iso8601]
+    {
+        let options = FormatOptions { interval_style, ..FormatOptions::default() };
+        assert!(!super::to_text(&extreme, DataType::INTERVAL, &options).is_empty());
+    }
 }

@@ -36,8 +36,9 @@ pub fn add(a: Interval, b: Interval) -> Result<Interval> {
 }
 
 pub fn negate(a: Interval) -> Result<Interval> {
-    let negated =
-        || Some(Interval { months: a.months.checked_neg()?, days: a.days.checked_neg()?, micros: a.micros.checked_neg()? });
+    let negated = || {
+        Some(Interval { months: a.months.checked_neg()?, days: a.days.checked_neg()?, micros: a.micros.checked_neg()? })
+    };
     negated().ok_or_else(out_of_range)
 }
 
@@ -74,10 +75,13 @@ fn scale(a: Interval, by: impl Fn(f64) -> f64) -> Result<Interval> {
     }
     days = days.checked_add(month_days as i32).ok_or_else(out_of_range)?;
     let micros = (by(a.micros as f64) + seconds * 1e6).round_ties_even();
-    if !(micros.abs() < 9.223_372_036_854_775e18) {
-        return Err(out_of_range());
-    }
-    Ok(Interval { months, days, micros: micros as i64 })
+    Ok(Interval { months, days, micros: whole_micros(micros)? })
+}
+
+/// What fits; a NaN does not.
+fn whole_micros(micros: f64) -> Result<i64> {
+    const LIMIT: f64 = 9.223_372_036_854_775e18;
+    if micros.abs() < LIMIT { Ok(micros as i64) } else { Err(out_of_range()) }
 }
 
 /// Whole days out of the time.
@@ -294,7 +298,8 @@ fn write_sql_standard(interval: &Interval, out: &mut String) {
         out.push('0');
     } else if (positive && negative) || (has_months && has_time) {
         let _ = write!(out, "{}{}-{}", sign(interval.months < 0), years.abs(), months.abs());
-        let _ = write!(out, " {}{} {}", sign(interval.days < 0), interval.days.abs(), sign(interval.micros < 0));
+        let _ =
+            write!(out, " {}{} {}", sign(interval.days < 0), interval.days.unsigned_abs(), sign(interval.micros < 0));
         write_clock(interval.micros, 1, out);
     } else if has_months {
         let _ = write!(out, "{}{}-{}", if negative { "-" } else { "" }, years.abs(), months.abs());
@@ -303,7 +308,7 @@ fn write_sql_standard(interval: &Interval, out: &mut String) {
             out.push('-');
         }
         if interval.days != 0 {
-            let _ = write!(out, "{} ", interval.days.abs());
+            let _ = write!(out, "{} ", interval.days.unsigned_abs());
         }
         write_clock(interval.micros, 1, out);
     }

@@ -1,6 +1,5 @@
 //! Reading intervals: PostgreSQL's and the verbose style, SQL standard, ISO 8601.
 
-use super::out_of_range;
 use crate::{
     error::{Result, SqlError, SqlState},
     types::{Interval, datetime::MICROS_PER_DAY},
@@ -16,10 +15,7 @@ struct Sum {
 
 pub fn parse(text: &str) -> Result<Interval> {
     let invalid = || {
-        SqlError::new(
-            SqlState::INVALID_DATETIME_FORMAT,
-            format!("invalid input syntax for type interval: \"{text}\""),
-        )
+        SqlError::new(SqlState::INVALID_DATETIME_FORMAT, format!("invalid input syntax for type interval: \"{text}\""))
     };
     let trimmed = text.trim();
     let sum = match trimmed.strip_prefix(['P', 'p']) {
@@ -67,10 +63,7 @@ impl Sum {
             if fits { Ok(value as i32) } else { Err(field_overflow(text)) }
         };
         let micros = self.micros.round();
-        if !(micros.abs() < 9.223_372_036_854_775e18) {
-            return Err(out_of_range());
-        }
-        Ok(Interval { months: small(self.months)?, days: small(self.days)?, micros: micros as i64 })
+        Ok(Interval { months: small(self.months)?, days: small(self.days)?, micros: super::whole_micros(micros)? })
     }
 
     fn negate(&mut self) {
@@ -136,7 +129,8 @@ fn split_words(text: &str) -> Vec<String> {
     for piece in text.to_ascii_lowercase().split_whitespace() {
         let mut current = String::new();
         for c in piece.chars() {
-            let boundary = current.chars().last().is_some_and(|last| last.is_ascii_alphabetic() != c.is_ascii_alphabetic());
+            let boundary =
+                current.chars().last().is_some_and(|last| last.is_ascii_alphabetic() != c.is_ascii_alphabetic());
             // An exponent belongs to its number.
             if boundary && !current.is_empty() {
                 words.push(std::mem::take(&mut current));

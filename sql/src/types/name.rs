@@ -180,8 +180,19 @@ fn format_interval_type(typmod: i32) -> String {
     let precision = typmod & 0xffff;
     let mask = (typmod >> 16) & 0x7fff;
     const NAMES: [&str; 13] = [
-        "year", "month", "day", "hour", "minute", "second", "year to month", "day to hour", "day to minute", "day to second",
-        "hour to minute", "hour to second", "minute to second",
+        "year",
+        "month",
+        "day",
+        "hour",
+        "minute",
+        "second",
+        "year to month",
+        "day to hour",
+        "day to minute",
+        "day to second",
+        "hour to minute",
+        "hour to second",
+        "minute to second",
     ];
     let named = NAMES.iter().find(|name| interval_fields(name) == Some((mask << 16) | FULL_PRECISION));
     let mut text = "interval".to_owned();

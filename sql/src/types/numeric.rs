@@ -79,7 +79,13 @@ impl Numeric {
             Numeric::NaN => None,
             Numeric::Infinity => Some(1),
             Numeric::NegativeInfinity => Some(-1),
-            Numeric::Finite(_) => Some(if self.is_zero() { 0 } else if self.is_negative() { -1 } else { 1 }),
+            Numeric::Finite(_) => Some(if self.is_zero() {
+                0
+            } else if self.is_negative() {
+                -1
+            } else {
+                1
+            }),
         }
     }
 

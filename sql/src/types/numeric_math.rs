@@ -5,12 +5,13 @@ use bigdecimal::num_bigint::BigInt;
 use bigdecimal::num_traits::{One, Signed, ToPrimitive, Zero};
 
 use super::numeric::{
-    DISPLAY_SCALE_MAX, Numeric, SIGNIFICANT_DIGITS_MIN, checked, divide_half_up, divide_rounded, overflow, power_of_ten,
-    weight,
+    DISPLAY_SCALE_MAX, Numeric, SIGNIFICANT_DIGITS_MIN, checked, divide_half_up, divide_rounded, overflow,
+    power_of_ten, weight,
 };
 use crate::error::{Result, SqlError, SqlState};
 
-const LOG10_E: f64 = 0.434_294_481_903_252;
+use std::f64::consts::LOG10_E;
+
 /// Digits computed beyond those shown.
 const SPARE_DIGITS: i64 = 12;
 
@@ -99,6 +100,12 @@ impl Numeric {
         }
         if self.is_zero() {
             return Ok(Numeric::new(BigInt::zero(), SIGNIFICANT_DIGITS_MIN));
+        }
+        if self.is_negative() {
+            // The exponent is whole here, though too great for powers by squaring.
+            let odd = !exponent.rem(&Numeric::from(2i64))?.is_zero();
+            let power = self.abs().power(exponent)?;
+            return Ok(if odd { power.neg() } else { power });
         }
         let magnitude = (self.abs().to_f64().ln() * exponent.to_f64() * LOG10_E).clamp(-2000.0, 200_000.0);
         if magnitude > 131_072.0 {
@@ -334,10 +341,7 @@ pub fn lcm(a: &Numeric, b: &Numeric) -> Result<Numeric> {
 /// `n!`; 22003 for negative numbers and beyond PostgreSQL's limit.
 pub fn factorial(n: i64) -> Result<Numeric> {
     if n < 0 {
-        return Err(SqlError::new(
-            SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-            "factorial of a negative number is undefined",
-        ));
+        return Err(SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "factorial of a negative number is undefined"));
     }
     if n > 32_177 {
         return Err(overflow());

@@ -82,8 +82,7 @@ static TYPES: LazyLock<BTreeMap<DataType, TypeInfo>> = LazyLock::new(|| {
         };
         let array = (array != 0).then_some(DataType(array));
         let kind = if category == 'P' { 'p' } else { 'b' };
-        let info =
-            TypeInfo { oid, name, sql_name, category, preferred, len, array, element, kind, delimiter: ',' };
+        let info = TypeInfo { oid, name, sql_name, category, preferred, len, array, element, kind, delimiter: ',' };
         types.insert(oid, info);
         if let Some(array) = array {
             // Leaked once, at first use: the names live as long as the program.
@@ -133,7 +132,12 @@ pub fn is_preferred(ty: DataType) -> bool {
 pub fn is_oid_like(ty: DataType) -> bool {
     matches!(
         ty,
-        DataType::OID | DataType::REGPROC | DataType::REGCLASS | DataType::REGTYPE | DataType::REGNAMESPACE | DataType(4096)
+        DataType::OID
+            | DataType::REGPROC
+            | DataType::REGCLASS
+            | DataType::REGTYPE
+            | DataType::REGNAMESPACE
+            | DataType(4096)
     )
 }
 

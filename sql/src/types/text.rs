@@ -208,10 +208,7 @@ pub(crate) fn invalid_input(ty: &str, text: &str) -> SqlError {
 }
 
 fn out_of_range(text: &str, ty: &str) -> SqlError {
-    SqlError::new(
-        SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
-        format!("value \"{text}\" is out of range for type {ty}"),
-    )
+    SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("value \"{text}\" is out of range for type {ty}"))
 }
 
 fn is_space(c: char) -> bool {
@@ -254,11 +251,8 @@ pub(crate) fn truncate_name(text: &str) -> &str {
 fn parse_json(text: &str) -> Result<Value> {
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
         Ok(_) => Ok(Value::text(text)),
-        Err(error) => Err(SqlError::new(
-            SqlState::INVALID_TEXT_REPRESENTATION,
-            "invalid input syntax for type json",
-        )
-        .detail(error.to_string())),
+        Err(error) => Err(SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type json")
+            .detail(error.to_string())),
     }
 }
 
@@ -277,8 +271,7 @@ pub(crate) fn parse_hex(hex: &str) -> Result<Vec<u8>> {
         if high.is_none() && is_space(c) {
             continue;
         }
-        let digit =
-            c.to_digit(16).ok_or_else(|| invalid(format!("invalid hexadecimal digit: \"{c}\"")))? as u8;
+        let digit = c.to_digit(16).ok_or_else(|| invalid(format!("invalid hexadecimal digit: \"{c}\"")))? as u8;
         match high.take() {
             None => high = Some(digit),
             Some(high) => bytes.push(high << 4 | digit),

@@ -48,15 +48,19 @@ fn access(registry: &mut Registry) {
         element_at(call, array, i64::from(index))
     });
     // `array[from:to]`, with NULL for a bound left out.
-    define!(registry, "array_slice(anyarray, int4, int4) anyarray", |_, array: Option<&Array>, from: Option<i32>, to: Option<i32>| {
-        array.map(|array| {
-            let length = array.values.len() as i64;
-            let from = i64::from(from.unwrap_or(1)).max(1);
-            let to = to.map_or(length, i64::from).min(length);
-            let values = if from > to { Vec::new() } else { array.values[from as usize - 1..to as usize].to_vec() };
-            Array { element: array.element, values }
-        })
-    })
+    define!(
+        registry,
+        "array_slice(anyarray, int4, int4) anyarray",
+        |_, array: Option<&Array>, from: Option<i32>, to: Option<i32>| {
+            array.map(|array| {
+                let length = array.values.len() as i64;
+                let from = i64::from(from.unwrap_or(1)).max(1);
+                let to = to.map_or(length, i64::from).min(length);
+                let values = if from > to { Vec::new() } else { array.values[from as usize - 1..to as usize].to_vec() };
+                Array { element: array.element, values }
+            })
+        }
+    )
     .null_aware();
 }
 
@@ -94,40 +98,51 @@ fn items(value: &Value) -> &[Value] {
 fn building(registry: &mut Registry) {
     for name in ["array_append", "||"] {
         registry
-            .add(super::leak(format!("{name}(anycompatiblearray, anycompatible) anycompatiblearray")), Body::Two(|call, array, item| {
-                Ok(result(call, [items(array), std::slice::from_ref(item)].concat()))
-            }))
+            .add(
+                super::leak(format!("{name}(anycompatiblearray, anycompatible) anycompatiblearray")),
+                Body::Two(|call, array, item| Ok(result(call, [items(array), std::slice::from_ref(item)].concat()))),
+            )
             .null_aware();
     }
     for name in ["array_prepend", "||"] {
         registry
-            .add(super::leak(format!("{name}(anycompatible, anycompatiblearray) anycompatiblearray")), Body::Two(|call, item, array| {
-                Ok(result(call, [std::slice::from_ref(item), items(array)].concat()))
-            }))
+            .add(
+                super::leak(format!("{name}(anycompatible, anycompatiblearray) anycompatiblearray")),
+                Body::Two(|call, item, array| Ok(result(call, [std::slice::from_ref(item), items(array)].concat()))),
+            )
             .null_aware();
     }
     for name in ["array_cat", "||"] {
         registry
-            .add(super::leak(format!("{name}(anycompatiblearray, anycompatiblearray) anycompatiblearray")), Body::Two(|call, a, b| {
-                if a.is_null() && b.is_null() {
-                    return Ok(Value::Null);
-                }
-                Ok(result(call, [items(a), items(b)].concat()))
-            }))
+            .add(
+                super::leak(format!("{name}(anycompatiblearray, anycompatiblearray) anycompatiblearray")),
+                Body::Two(|call, a, b| {
+                    if a.is_null() && b.is_null() {
+                        return Ok(Value::Null);
+                    }
+                    Ok(result(call, [items(a), items(b)].concat()))
+                }),
+            )
             .null_aware();
     }
     registry
-        .add("array_remove(anycompatiblearray, anycompatible) anycompatiblearray", Body::Two(|call, array, item| match array {
-            Value::Array(array) => Ok(result(call, array.values.iter().filter(|value| *value != item).cloned().collect())),
-            _ => Ok(Value::Null),
-        }))
+        .add(
+            "array_remove(anycompatiblearray, anycompatible) anycompatiblearray",
+            Body::Two(|call, array, item| match array {
+                Value::Array(array) => {
+                    Ok(result(call, array.values.iter().filter(|value| *value != item).cloned().collect()))
+                }
+                _ => Ok(Value::Null),
+            }),
+        )
         .null_aware();
     registry
         .add(
             "array_replace(anycompatiblearray, anycompatible, anycompatible) anycompatiblearray",
             Body::Three(|call, array, from, to| match array {
                 Value::Array(array) => {
-                    let values = array.values.iter().map(|value| if value == from { to.clone() } else { value.clone() });
+                    let values =
+                        array.values.iter().map(|value| if value == from { to.clone() } else { value.clone() });
                     Ok(result(call, values.collect()))
                 }
                 _ => Ok(Value::Null),
@@ -135,14 +150,17 @@ fn building(registry: &mut Registry) {
         )
         .null_aware();
     registry
-        .add("array_fill(anyelement, int4[]) anyarray", Body::Two(|call, item, lengths| match items(lengths) {
-            [] => Ok(result(call, Vec::new())),
-            [Value::Int4(length)] if (0..=10_000_000).contains(length) => {
-                Ok(result(call, vec![item.clone(); *length as usize]))
-            }
-            [_] => Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "array size exceeds the maximum allowed")),
-            _ => Err(SqlError::unsupported("a multidimensional array")),
-        }))
+        .add(
+            "array_fill(anyelement, int4[]) anyarray",
+            Body::Two(|call, item, lengths| match items(lengths) {
+                [] => Ok(result(call, Vec::new())),
+                [Value::Int4(length)] if (0..=10_000_000).contains(length) => {
+                    Ok(result(call, vec![item.clone(); *length as usize]))
+                }
+                [_] => Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "array size exceeds the maximum allowed")),
+                _ => Err(SqlError::unsupported("a multidimensional array")),
+            }),
+        )
         .null_aware();
 }
 
@@ -153,7 +171,10 @@ fn containment(registry: &mut Registry) {
         b.values.iter().any(|item| !item.is_null() && a.values.contains(item))
     });
     registry
-        .add("array_position(anycompatiblearray, anycompatible) int4", Body::Two(|_, array, item| Ok(position(array, item, 1))))
+        .add(
+            "array_position(anycompatiblearray, anycompatible) int4",
+            Body::Two(|_, array, item| Ok(position(array, item, 1))),
+        )
         .null_aware();
     registry
         .add(
@@ -165,13 +186,16 @@ fn containment(registry: &mut Registry) {
         )
         .null_aware();
     registry
-        .add("array_positions(anycompatiblearray, anycompatible) int4[]", Body::Two(|call, array, item| match array {
-            Value::Array(array) => {
-                let found = array.values.iter().enumerate().filter(|(_, value)| *value == item);
-                Ok(result(call, found.map(|(at, _)| Value::Int4(at as i32 + 1)).collect()))
-            }
-            _ => Ok(Value::Null),
-        }))
+        .add(
+            "array_positions(anycompatiblearray, anycompatible) int4[]",
+            Body::Two(|call, array, item| match array {
+                Value::Array(array) => {
+                    let found = array.values.iter().enumerate().filter(|(_, value)| *value == item);
+                    Ok(result(call, found.map(|(at, _)| Value::Int4(at as i32 + 1)).collect()))
+                }
+                _ => Ok(Value::Null),
+            }),
+        )
         .null_aware();
 }
 
@@ -190,22 +214,26 @@ fn text(registry: &mut Registry) {
         join(array, delimiter, None, call.context.format())
     })
     .stable();
-    define!(registry, "array_to_string(anyarray, text, text) text", |call, array: Option<&Array>, delimiter: Option<&str>, null: Option<&str>| {
-        array.zip(delimiter).map(|(array, delimiter)| join(array, delimiter, null, call.context.format()))
-    })
+    define!(
+        registry,
+        "array_to_string(anyarray, text, text) text",
+        |call, array: Option<&Array>, delimiter: Option<&str>, null: Option<&str>| {
+            array.zip(delimiter).map(|(array, delimiter)| join(array, delimiter, null, call.context.format()))
+        }
+    )
     .null_aware()
     .stable();
     define!(registry, "string_to_array(text, text) text[]", |_, text: Option<&str>, delimiter: Option<&str>| {
         split(text, delimiter, None)
     })
     .null_aware();
-    define!(registry, "string_to_array(text, text, text) text[]", |_, text: Option<&str>, delimiter: Option<&str>, null: Option<&str>| {
-        split(text, delimiter, null)
-    })
+    define!(
+        registry,
+        "string_to_array(text, text, text) text[]",
+        |_, text: Option<&str>, delimiter: Option<&str>, null: Option<&str>| { split(text, delimiter, null) }
+    )
     .null_aware();
-    registry
-        .add("string_to_table(text, text) setof text", Body::Set(|_, args| Ok(split_rows(args))))
-        .null_aware();
+    registry.add("string_to_table(text, text) setof text", Body::Set(|_, args| Ok(split_rows(args)))).null_aware();
 }
 
 fn split_rows(args: &[Value]) -> Vec<Value> {

@@ -4,9 +4,9 @@
 use std::cmp::Ordering;
 
 use crate::{
+    error::Result,
     expr::function::{Body, Call, Registry, define},
     types::{Value, datetime},
-    error::Result,
 };
 
 type Test = fn(&Call<'_>, &Value, &Value) -> Result<Value>;
@@ -64,14 +64,15 @@ pub(super) fn register(registry: &mut Registry) {
     registry.add("is_distinct_from(any, any) bool", Body::Two(|_, a, b| Ok(Value::Bool(a != b)))).null_aware();
     registry.add("is_not_distinct_from(any, any) bool", Body::Two(|_, a, b| Ok(Value::Bool(a == b)))).null_aware();
     registry
-        .add("greatest(variadic anycompatible) anycompatible", Body::Many(|_, values| Ok(extreme(values, Ordering::Greater))))
+        .add(
+            "greatest(variadic anycompatible) anycompatible",
+            Body::Many(|_, values| Ok(extreme(values, Ordering::Greater))),
+        )
         .null_aware();
     registry
         .add("least(variadic anycompatible) anycompatible", Body::Many(|_, values| Ok(extreme(values, Ordering::Less))))
         .null_aware();
-    registry
-        .add("num_nulls(variadic any) int4", Body::Many(|_, values| Ok(count_nulls(values, true))))
-        .null_aware();
+    registry.add("num_nulls(variadic any) int4", Body::Many(|_, values| Ok(count_nulls(values, true)))).null_aware();
     registry
         .add("num_nonnulls(variadic any) int4", Body::Many(|_, values| Ok(count_nulls(values, false))))
         .null_aware();

@@ -7,7 +7,7 @@ use crate::{
     types::{
         Interval, Value,
         convert::{Date, Time, Timestamp, TimestampTz},
-        datetime::{self, MICROS_PER_DAY, MICROS_PER_SECOND, Fields},
+        datetime::{self, Fields, MICROS_PER_DAY, MICROS_PER_SECOND},
         interval, timezone,
     },
 };
@@ -28,8 +28,10 @@ pub(super) fn register(registry: &mut Registry) {
 
 fn clocks(registry: &mut Registry) {
     for name in ["now", "transaction_timestamp", "current_timestamp"] {
-        define!(registry, super::leak(format!("{name}() timestamptz")), |call| TimestampTz(call.context.transaction_micros))
-            .stable();
+        define!(registry, super::leak(format!("{name}() timestamptz")), |call| TimestampTz(
+            call.context.transaction_micros
+        ))
+        .stable();
     }
     define!(registry, "statement_timestamp() timestamptz", |call| TimestampTz(call.context.statement_micros)).stable();
     define!(registry, "clock_timestamp() timestamptz", |call| clock(call).map(TimestampTz)).volatile();
@@ -44,8 +46,10 @@ fn clocks(registry: &mut Registry) {
     .stable();
     define!(registry, "current_date() date", |call| Date(datetime::timestamp_to_date(local_now(call)))).stable();
     for name in ["localtime", "current_time"] {
-        define!(registry, super::leak(format!("{name}() time")), |call| Time(local_now(call).rem_euclid(MICROS_PER_DAY)))
-            .stable();
+        define!(registry, super::leak(format!("{name}() time")), |call| Time(
+            local_now(call).rem_euclid(MICROS_PER_DAY)
+        ))
+        .stable();
     }
     define!(registry, "timeofday() text", |call| {
         clock(call).map(|now| {
@@ -198,11 +202,10 @@ fn date_of(year: i32, month: i32, day: i32) -> Result<i32> {
 fn time_of(hour: i32, minute: i32, seconds: f64) -> Result<i64> {
     let micros = (seconds * 1e6).round_ties_even();
     let valid = (0..=24).contains(&hour) && (0..60).contains(&minute) && (0.0..=60_000_000.0).contains(&micros);
-    let total = (i64::from(hour) * 60 + i64::from(minute)) * 60_000_000 + micros as i64;
-    if !valid || total > MICROS_PER_DAY {
-        return Err(out_of_range("time", format!("{hour}:{minute:02}:{seconds:02}")));
-    }
-    Ok(total)
+    valid
+        .then(|| (i64::from(hour) * 60 + i64::from(minute)) * 60_000_000 + micros as i64)
+        .filter(|total| *total <= MICROS_PER_DAY)
+        .ok_or_else(|| out_of_range("time", format!("{hour}:{minute:02}:{seconds:02}")))
 }
 
 fn local_of(args: &[Value]) -> Result<i64> {
@@ -236,13 +239,16 @@ fn making(registry: &mut Registry) {
     registry.add(
         "make_timestamptz(int4, int4, int4, int4, int4, float8, text) timestamptz",
         Body::Many(|_, args| match args.get(6) {
-            Some(Value::Text(name)) => datetime::from_local(local_of(args)?, &named_zone(name)?).map(Value::TimestampTz),
+            Some(Value::Text(name)) => {
+                datetime::from_local(local_of(args)?, &named_zone(name)?).map(Value::TimestampTz)
+            }
             _ => Ok(Value::Null),
         }),
     );
     for count in 0..=7 {
         let types = ["int4", "int4", "int4", "int4", "int4", "int4", "float8"][..count].join(", ");
-        registry.add(super::leak(format!("make_interval({types}) interval")), Body::Many(|_, args| make_interval(args)));
+        registry
+            .add(super::leak(format!("make_interval({types}) interval")), Body::Many(|_, args| make_interval(args)));
     }
     define!(registry, "to_timestamp(float8) timestamptz", |_, seconds: f64| from_unix(seconds).map(TimestampTz));
 }
@@ -252,10 +258,12 @@ fn from_unix(seconds: f64) -> Result<i64> {
         return Ok(if seconds > 0.0 { i64::MAX } else { i64::MIN });
     }
     let unix = (seconds * 1e6).round_ties_even() as i128;
-    i64::try_from(unix + i128::from(datetime::UNIX_EPOCH_SECONDS * MICROS_PER_SECOND))
+    i64::try_from(unix.saturating_add(i128::from(datetime::UNIX_EPOCH_SECONDS * MICROS_PER_SECOND)))
         .ok()
         .filter(|micros| !seconds.is_nan() && datetime::timestamp_in_range(*micros))
-        .ok_or_else(|| SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("timestamp out of range: \"{seconds}\"")))
+        .ok_or_else(|| {
+            SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("timestamp out of range: \"{seconds}\""))
+        })
 }
 
 fn make_interval(args: &[Value]) -> Result<Value> {
@@ -263,7 +271,9 @@ fn make_interval(args: &[Value]) -> Result<Value> {
     let seconds = args.get(6).and_then(Value::as_float).unwrap_or(0.0);
     let months = part(0) * 12 + part(1);
     let days = part(2) * 7 + part(3);
-    let micros = (part(4) * 3600 + part(5) * 60) * MICROS_PER_SECOND + (seconds * 1e6).round() as i64;
+    let micros = ((part(4) * 3600 + part(5) * 60) * MICROS_PER_SECOND)
+        .checked_add((seconds * 1e6).round() as i64)
+        .ok_or_else(interval::out_of_range)?;
     let narrow = |value: i64| i32::try_from(value).map_err(|_| interval::out_of_range());
     Ok(Value::Interval(Interval { months: narrow(months)?, days: narrow(days)?, micros }))
 }
@@ -276,18 +286,26 @@ fn truncation(registry: &mut Registry) {
         truncate_in_zone(unit, at.0, zone(call)).map(TimestampTz)
     })
     .stable();
-    define!(registry, "date_trunc(text, timestamptz, text) timestamptz", |_, unit: &str, at: TimestampTz, zone: &str| {
-        truncate_in_zone(unit, at.0, &named_zone(zone)?).map(TimestampTz)
-    });
+    define!(
+        registry,
+        "date_trunc(text, timestamptz, text) timestamptz",
+        |_, unit: &str, at: TimestampTz, zone: &str| {
+            truncate_in_zone(unit, at.0, &named_zone(zone)?).map(TimestampTz)
+        }
+    );
     define!(registry, "date_trunc(text, interval) interval", |_, unit: &str, span: Interval| {
         truncate_interval(unit, span)
     });
-    define!(registry, "date_bin(interval, timestamp, timestamp) timestamp", |_, stride: Interval, at: Timestamp, origin: Timestamp| {
-        bin(stride, at.0, origin.0).map(Timestamp)
-    });
-    define!(registry, "date_bin(interval, timestamptz, timestamptz) timestamptz", |_, stride: Interval, at: TimestampTz, origin: TimestampTz| {
-        bin(stride, at.0, origin.0).map(TimestampTz)
-    });
+    define!(
+        registry,
+        "date_bin(interval, timestamp, timestamp) timestamp",
+        |_, stride: Interval, at: Timestamp, origin: Timestamp| { bin(stride, at.0, origin.0).map(Timestamp) }
+    );
+    define!(
+        registry,
+        "date_bin(interval, timestamptz, timestamptz) timestamptz",
+        |_, stride: Interval, at: TimestampTz, origin: TimestampTz| { bin(stride, at.0, origin.0).map(TimestampTz) }
+    );
 }
 
 fn truncate_in_zone(unit: &str, micros: i64, zone: &TimeZone) -> Result<i64> {
@@ -351,8 +369,9 @@ fn truncate_interval(unit: &str, span: Interval) -> Result<Interval> {
         "milliseconds" => time(1000),
         "microseconds" => span,
         "week" => {
-            return Err(super::extract::unsupported_unit(unit, "interval")
-                .detail("Months usually have fractional weeks."));
+            return Err(
+                super::extract::unsupported_unit(unit, "interval").detail("Months usually have fractional weeks.")
+            );
         }
         _ => return Err(super::extract::unknown_unit(unit, "interval")),
     })
@@ -366,17 +385,21 @@ fn bin(stride: Interval, at: i64, origin: i64) -> Result<i64> {
         let message = "timestamps cannot be binned into intervals containing months or years";
         return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
     }
-    let step = i64::from(stride.days) * MICROS_PER_DAY + stride.micros;
+    let step = interval::span(&stride);
     if step <= 0 {
         return Err(SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "stride must be greater than zero"));
     }
-    Ok(origin + (at - origin).div_euclid(step) * step)
+    let distance = i128::from(at) - i128::from(origin);
+    let binned = i128::from(origin) + distance.div_euclid(step) * step;
+    i64::try_from(binned)
+        .ok()
+        .filter(|micros| datetime::timestamp_in_range(*micros))
+        .ok_or_else(datetime::timestamp_out_of_range)
 }
 
 fn named_zone(name: &str) -> Result<TimeZone> {
-    timezone::find_for_conversion(name).ok_or_else(|| {
-        SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{name}\" not recognized"))
-    })
+    timezone::find_for_conversion(name)
+        .ok_or_else(|| SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{name}\" not recognized")))
 }
 
 /// `AT TIME ZONE`.
@@ -396,16 +419,13 @@ fn zones(registry: &mut Registry) {
 }
 
 fn fixed_zone(offset: Interval) -> Result<TimeZone> {
-    let seconds = (offset.months == 0 && offset.days == 0).then(|| offset.micros / MICROS_PER_SECOND);
+    let seconds = (offset.months == 0 && offset.days == 0).then_some(offset.micros / MICROS_PER_SECOND);
     seconds
         .and_then(|seconds| i32::try_from(seconds).ok())
         .and_then(|seconds| jiff::tz::Offset::from_seconds(seconds).ok())
         .map(TimeZone::fixed)
         .ok_or_else(|| {
-            SqlError::new(
-                SqlState::INVALID_PARAMETER_VALUE,
-                "interval time zone must not include months or days",
-            )
+            SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "interval time zone must not include months or days")
         })
 }
 

@@ -90,8 +90,27 @@ pub(super) fn unsupported_unit(name: &str, ty: &str) -> SqlError {
 }
 
 const UNITS: &[&str] = &[
-    "microseconds", "milliseconds", "second", "minute", "hour", "day", "week", "month", "quarter", "year", "decade",
-    "century", "millennium", "epoch", "dow", "isodow", "doy", "isoyear", "julian", "timezone", "timezone_hour",
+    "microseconds",
+    "milliseconds",
+    "second",
+    "minute",
+    "hour",
+    "day",
+    "week",
+    "month",
+    "quarter",
+    "year",
+    "decade",
+    "century",
+    "millennium",
+    "epoch",
+    "dow",
+    "isodow",
+    "doy",
+    "isoyear",
+    "julian",
+    "timezone",
+    "timezone_hour",
     "timezone_minute",
 ];
 

@@ -25,7 +25,9 @@ pub(super) fn register(registry: &mut Registry) {
         })
     })
     .stable();
-    define!(registry, "to_char(interval, text) text", |_, span: Interval, template: &str| interval_to_char(span, template));
+    define!(registry, "to_char(interval, text) text", |_, span: Interval, template: &str| interval_to_char(
+        span, template
+    ));
     define!(registry, "to_date(text, text) date", |_, text: &str, template: &str| {
         parse(text, template).map(|micros| Date(datetime::timestamp_to_date(micros)))
     });
@@ -45,9 +47,10 @@ enum Piece {
 
 /// Fields by name, longer ones before their prefixes. Lower case is tried as upper case.
 const FIELDS: &[&str] = &[
-    "SSSSS", "SSSS", "Y,YYY", "YYYY", "YYY", "YY", "Y", "IYYY", "IYY", "IY", "IDDD", "ID", "IW", "I", "A.D.", "B.C.", "A.M.",
-    "P.M.", "AD", "BC", "AM", "PM", "MONTH", "MON", "MM", "MI", "MS", "DAY", "DDD", "DD", "DY", "D", "HH24", "HH12", "HH",
-    "SS", "US", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "TZH", "TZM", "TZ", "OF", "WW", "W", "CC", "J", "Q", "RM",
+    "SSSSS", "SSSS", "Y,YYY", "YYYY", "YYY", "YY", "Y", "IYYY", "IYY", "IY", "IDDD", "ID", "IW", "I", "A.D.", "B.C.",
+    "A.M.", "P.M.", "AD", "BC", "AM", "PM", "MONTH", "MON", "MM", "MI", "MS", "DAY", "DDD", "DD", "DY", "D", "HH24",
+    "HH12", "HH", "SS", "US", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "TZH", "TZM", "TZ", "OF", "WW", "W", "CC", "J",
+    "Q", "RM",
 ];
 
 fn pieces(template: &str) -> Vec<Piece> {
@@ -241,7 +244,8 @@ fn interval_to_char(span: Interval, template: &str) -> String {
         match piece {
             Piece::Literal(text) => out.push_str(&text),
             Piece::Field { name, fill, .. } => {
-                let number = |value: i64, width: usize| if fill { format!("{value:0width$}") } else { value.to_string() };
+                let number =
+                    |value: i64, width: usize| if fill { format!("{value:0width$}") } else { value.to_string() };
                 let hours = span.micros / 3_600_000_000;
                 out.push_str(&match name {
                     "YYYY" => number(i64::from(span.months / 12), 4),
@@ -341,12 +345,12 @@ fn take_number<'a>(text: &'a str, field: &str, width: usize) -> Result<(i64, &'a
 }
 
 fn take_field<'a>(name: &str, tight: bool, text: &'a str, found: &mut Found) -> Result<&'a str> {
-    let number = |width: usize| take_number(text, name, if tight { width } else { 18.min(width.max(9)) });
+    let number = |width: usize| take_number(text, name, if tight { width } else { 9 });
     let names = |names: &[&str], short: bool| {
         let lower = text.to_lowercase();
-        let at = names.iter().position(|name| {
-            lower.starts_with(&if short { name[..3].to_lowercase() } else { name.to_lowercase() })
-        });
+        let at = names
+            .iter()
+            .position(|name| lower.starts_with(&if short { name[..3].to_lowercase() } else { name.to_lowercase() }));
         let shown: String = text.chars().take(if short { 3 } else { 9 }).collect();
         let message = "The given value did not match any of the allowed values for this field.";
         let at = at.ok_or_else(|| invalid(&shown, name).detail(message))?;
@@ -439,10 +443,7 @@ fn take_clock<'a>(name: &str, tight: bool, text: &'a str, found: &mut Found) -> 
 impl Found {
     fn local(&self, text: &str) -> Result<i64> {
         let out_of_range = || {
-            SqlError::new(
-                SqlState::DATETIME_FIELD_OVERFLOW,
-                format!("date/time field value out of range: \"{text}\""),
-            )
+            SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("date/time field value out of range: \"{text}\""))
         };
         let days = if let Some(julian) = self.julian {
             julian - 2_451_545

@@ -7,7 +7,10 @@ use crate::{
 };
 
 pub(super) fn register(registry: &mut Registry) {
-    define!(registry, "to_char(int4, text) text", |_, n: i32, template: &str| to_char(&Numeric::from(i64::from(n)), template));
+    define!(registry, "to_char(int4, text) text", |_, n: i32, template: &str| to_char(
+        &Numeric::from(i64::from(n)),
+        template
+    ));
     define!(registry, "to_char(int8, text) text", |_, n: i64, template: &str| to_char(&Numeric::from(n), template));
     define!(registry, "to_char(numeric, text) text", |_, n: &Numeric, template: &str| to_char(n, template));
     define!(registry, "to_char(float8, text) text", |_, n: f64, template: &str| {
@@ -23,7 +26,9 @@ pub(super) fn register(registry: &mut Registry) {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
     /// `9`, or `0` with leading zeros.
-    Digit { zero: bool },
+    Digit {
+        zero: bool,
+    },
     Group(char),
     Point,
     Sign,
@@ -31,7 +36,9 @@ enum Place {
     Plus,
     SignAnchored,
     Currency,
-    Ordinal { upper: bool },
+    Ordinal {
+        upper: bool,
+    },
     Literal(char),
 }
 
@@ -143,7 +150,7 @@ fn to_char(number: &Numeric, text: &str) -> Result<String> {
         Some((integer, fraction)) => (integer.to_owned(), fraction.to_owned()),
         None => (digits, String::new()),
     };
-    let overflow = integer.len() > whole && !(integer == "0");
+    let overflow = integer.len() > whole && integer != "0";
     if overflow {
         integer = "#".repeat(whole);
     }
@@ -154,14 +161,22 @@ fn to_char(number: &Numeric, text: &str) -> Result<String> {
 /// Puts digits into the places.
 fn lay_out(template: &Template, integer: &str, fraction: &str, negative: bool, whole: usize) -> String {
     let anchored = template.places.contains(&Place::SignAnchored);
-    let explicit = template.places.iter().any(|place| matches!(place, Place::Sign | Place::Minus))
-        || template.brackets;
+    let explicit = template.places.iter().any(|place| matches!(place, Place::Sign | Place::Minus)) || template.brackets;
     // A zero before the point is shown only where a 0 asks for it, or where there are no decimals.
-    let first_zero = template.places.iter().filter(|place| matches!(place, Place::Digit { .. })).take(whole).position(|place| *place == Place::Digit { zero: true });
+    let first_zero = template
+        .places
+        .iter()
+        .filter(|place| matches!(place, Place::Digit { .. }))
+        .take(whole)
+        .position(|place| *place == Place::Digit { zero: true });
     let has_point = template.places.contains(&Place::Point);
     let significant = if integer == "0" && has_point && !fraction.is_empty() { "" } else { integer };
     let leading = whole.saturating_sub(significant.len());
-    let kept_fraction = if template.no_fill { fraction.trim_end_matches('0').len().max(required_decimals(template)) } else { fraction.len() };
+    let kept_fraction = if template.no_fill {
+        fraction.trim_end_matches('0').len().max(required_decimals(template))
+    } else {
+        fraction.len()
+    };
     let mut out = String::new();
     let mut sign_done = explicit || anchored;
     let (mut seen, mut decimals) = (0, 0);

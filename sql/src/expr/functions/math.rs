@@ -27,13 +27,21 @@ fn rounding(registry: &mut Registry) {
     define!(registry, "trunc(float8) float8", |_, x: f64| x.trunc());
     define!(registry, "round(numeric) numeric", |_, x: &Numeric| x.round(0));
     define!(registry, "trunc(numeric) numeric", |_, x: &Numeric| x.trunc(0));
-    define!(registry, "round(numeric, int4) numeric", |_, x: &Numeric, scale: i32| x.round(scale.clamp(-2000, 2000).into()));
-    define!(registry, "trunc(numeric, int4) numeric", |_, x: &Numeric, scale: i32| x.trunc(scale.clamp(-2000, 2000).into()));
+    define!(registry, "round(numeric, int4) numeric", |_, x: &Numeric, scale: i32| x
+        .round(scale.clamp(-2000, 2000).into()));
+    define!(registry, "trunc(numeric, int4) numeric", |_, x: &Numeric, scale: i32| x
+        .trunc(scale.clamp(-2000, 2000).into()));
     define!(registry, "scale(numeric) int4", |_, x: &Numeric| (!x.is_special()).then(|| x.scale() as i32));
     define!(registry, "min_scale(numeric) int4", |_, x: &Numeric| (!x.is_special()).then(|| x.min_scale() as i32));
     define!(registry, "trim_scale(numeric) numeric", |_, x: &Numeric| x.trim_scale());
     define!(registry, "sign(float8) float8", |_, x: f64| {
-        if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x }
+        if x > 0.0 {
+            1.0
+        } else if x < 0.0 {
+            -1.0
+        } else {
+            x
+        }
     });
     define!(registry, "sign(numeric) numeric", |_, x: &Numeric| {
         x.signum().map_or(Numeric::NaN, |sign| Numeric::from(i64::from(sign)))
@@ -133,7 +141,11 @@ fn trigonometry(registry: &mut Registry) {
     define!(registry, "degrees(float8) float8", |_, x: f64| checked(x / (std::f64::consts::PI / 180.0), x.is_finite()));
     define!(registry, "radians(float8) float8", |_, x: f64| x * (std::f64::consts::PI / 180.0));
     define!(registry, "sind(float8) float8", |_, x: f64| in_domain(x, x.is_finite(), sine_of_degrees(x)));
-    define!(registry, "cosd(float8) float8", |_, x: f64| in_domain(x, x.is_finite(), sine_of_degrees(90.0 - x % 360.0)));
+    define!(registry, "cosd(float8) float8", |_, x: f64| in_domain(
+        x,
+        x.is_finite(),
+        sine_of_degrees(90.0 - x % 360.0)
+    ));
 }
 
 /// Exact at the multiples of 30 where the result is.
@@ -208,7 +220,7 @@ fn width_bucket(x: f64, low: f64, high: f64, count: i32) -> Result<i32> {
     if x >= high {
         return count.checked_add(1).ok_or_else(|| super::arithmetic::out_of_range("integer"));
     }
-    Ok((f64::from(count) * ((x - low) / (high - low))) as i32 + 1)
+    Ok(((f64::from(count) * ((x - low) / (high - low))) as i32).saturating_add(1))
 }
 
 fn numeric_bucket(x: &Numeric, low: &Numeric, high: &Numeric, count: i32) -> Result<i32> {
@@ -219,7 +231,8 @@ fn numeric_bucket(x: &Numeric, low: &Numeric, high: &Numeric, count: i32) -> Res
         return Err(bucket_error("lower and upper bounds must be finite"));
     }
     check_buckets(low == high, count)?;
-    let (x, low, high) = if low < high { (x.clone(), low.clone(), high.clone()) } else { (x.neg(), low.neg(), high.neg()) };
+    let (x, low, high) =
+        if low < high { (x.clone(), low.clone(), high.clone()) } else { (x.neg(), low.neg(), high.neg()) };
     if x < low {
         return Ok(0);
     }
@@ -232,9 +245,12 @@ fn numeric_bucket(x: &Numeric, low: &Numeric, high: &Numeric, count: i32) -> Res
 
 /// `generate_series`: the last row is the last value that does not pass the end.
 fn series(registry: &mut Registry) {
-    registry.add("generate_series(int4, int4) setof int4", Body::Set(|_, args| integers(args, |n| Value::Int4(n as i32))));
     registry
-        .add("generate_series(int4, int4, int4) setof int4", Body::Set(|_, args| integers(args, |n| Value::Int4(n as i32))));
+        .add("generate_series(int4, int4) setof int4", Body::Set(|_, args| integers(args, |n| Value::Int4(n as i32))));
+    registry.add(
+        "generate_series(int4, int4, int4) setof int4",
+        Body::Set(|_, args| integers(args, |n| Value::Int4(n as i32))),
+    );
     registry.add("generate_series(int8, int8) setof int8", Body::Set(|_, args| integers(args, Value::Int8)));
     registry.add("generate_series(int8, int8, int8) setof int8", Body::Set(|_, args| integers(args, Value::Int8)));
     registry.add("generate_series(numeric, numeric) setof numeric", Body::Set(|_, args| numerics(args)));

@@ -35,3 +35,6 @@ pub(super) fn register(registry: &mut Registry) {
 fn leak(signature: String) -> &'static str {
     Box::leak(signature.into_boxed_str())
 }
+
+#[cfg(test)]
+mod extremes_test;

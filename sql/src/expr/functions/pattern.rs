@@ -33,7 +33,9 @@ fn like_operators(registry: &mut Registry) {
     define!(registry, "notlike(text, text) bool", |_, s: &str, p: &str| like(s, p).map(|found| !found));
     define!(registry, "like_escape(text, text) text", |_, pattern: &str, escape: &str| like_escape(pattern, escape));
     define!(registry, "similar_to_escape(text) text", |_, pattern: &str| similar_to(pattern, "\\"));
-    define!(registry, "similar_to_escape(text, text) text", |_, pattern: &str, escape: &str| similar_to(pattern, escape));
+    define!(registry, "similar_to_escape(text, text) text", |_, pattern: &str, escape: &str| similar_to(
+        pattern, escape
+    ));
 }
 
 /// Whether the whole text matches: `%` any characters, `_` one, `\` takes the next literally.
@@ -171,7 +173,7 @@ fn compile(pattern: &str, flags: &str) -> Result<Regex> {
             'i' => options.push('i'),
             'c' => options.retain(|option| option != 'i'),
             'x' => options.push('x'),
-            'n' | 'm' => options = options.replace('s', "").replace('m', "") + "m",
+            'n' | 'm' => options = options.replace(['s', 'm'], "") + "m",
             'p' => options = options.replace('s', ""),
             'w' => options.push('m'),
             's' | 'g' | 't' | 'e' | 'q' | 'b' => {}
@@ -250,7 +252,7 @@ fn translate(pattern: &str) -> Result<String> {
                 // `[:alpha:]` within brackets.
                 Some(':') => {
                     out.push('[');
-                    while let Some(c) = chars.next() {
+                    for c in chars.by_ref() {
                         out.push(c);
                         if c == ']' {
                             break;
@@ -292,10 +294,12 @@ fn regex_functions(registry: &mut Registry) {
     define!(registry, "substring(text, text) text", |_, s: &str, pattern: &str| {
         let regex = compile(pattern, "")?;
         // The first group where there is one, else the whole match.
-        let found = regex.captures(s).and_then(|captures| if captures.len() > 1 { captures.get(1) } else { captures.get(0) });
+        let found =
+            regex.captures(s).and_then(|captures| if captures.len() > 1 { captures.get(1) } else { captures.get(0) });
         Ok(found.map(|found| found.as_str().to_owned()))
     });
-    define!(registry, "regexp_like(text, text) bool", |_, s: &str, p: &str| compile(p, "").map(|regex| regex.is_match(s)));
+    define!(registry, "regexp_like(text, text) bool", |_, s: &str, p: &str| compile(p, "")
+        .map(|regex| regex.is_match(s)));
     define!(registry, "regexp_like(text, text, text) bool", |_, s: &str, p: &str, flags: &str| {
         compile(p, flags).map(|regex| regex.is_match(s))
     });
@@ -305,7 +309,9 @@ fn regex_functions(registry: &mut Registry) {
     define!(registry, "regexp_substr(text, text) text", |_, s: &str, p: &str| {
         compile(p, "").map(|regex| regex.find(s).map(|found| found.as_str().to_owned()))
     });
-    define!(registry, "regexp_replace(text, text, text) text", |_, s: &str, p: &str, with: &str| replace(s, p, with, ""));
+    define!(registry, "regexp_replace(text, text, text) text", |_, s: &str, p: &str, with: &str| replace(
+        s, p, with, ""
+    ));
     registry.add(
         "regexp_replace(text, text, text, text) text",
         Body::Many(|_, args| match args {
@@ -327,19 +333,25 @@ fn regex_functions(registry: &mut Registry) {
     registry.add("regexp_matches(text, text) setof text[]", Body::Set(|_, args| all_matches(args)));
     registry.add("regexp_matches(text, text, text) setof text[]", Body::Set(|_, args| all_matches(args)));
     define!(registry, "regexp_split_to_array(text, text) text[]", |_, s: &str, p: &str| {
-        split(s, p, "").map(|parts| text_array(parts))
+        split(s, p, "").map(text_array)
     });
     define!(registry, "regexp_split_to_array(text, text, text) text[]", |_, s: &str, p: &str, flags: &str| {
-        split(s, p, flags).map(|parts| text_array(parts))
+        split(s, p, flags).map(text_array)
     });
-    registry.add("regexp_split_to_table(text, text) setof text", Body::Set(|_, args| match args {
-        [Value::Text(s), Value::Text(p)] => split(s, p, ""),
-        _ => Ok(Vec::new()),
-    }));
-    registry.add("regexp_split_to_table(text, text, text) setof text", Body::Set(|_, args| match args {
-        [Value::Text(s), Value::Text(p), Value::Text(flags)] => split(s, p, flags),
-        _ => Ok(Vec::new()),
-    }));
+    registry.add(
+        "regexp_split_to_table(text, text) setof text",
+        Body::Set(|_, args| match args {
+            [Value::Text(s), Value::Text(p)] => split(s, p, ""),
+            _ => Ok(Vec::new()),
+        }),
+    );
+    registry.add(
+        "regexp_split_to_table(text, text, text) setof text",
+        Body::Set(|_, args| match args {
+            [Value::Text(s), Value::Text(p), Value::Text(flags)] => split(s, p, flags),
+            _ => Ok(Vec::new()),
+        }),
+    );
 }
 
 pub(super) fn text_array(values: Vec<Value>) -> Array {
@@ -399,7 +411,9 @@ fn first_match(text: &str, pattern: &str, flags: &str) -> Result<Option<Array>> 
 }
 
 fn all_matches(args: &[Value]) -> Result<Vec<Value>> {
-    let (Some(Value::Text(text)), Some(Value::Text(pattern))) = (args.first(), args.get(1)) else { return Ok(Vec::new()) };
+    let (Some(Value::Text(text)), Some(Value::Text(pattern))) = (args.first(), args.get(1)) else {
+        return Ok(Vec::new());
+    };
     let flags = match args.get(2) {
         Some(Value::Text(flags)) => flags.as_ref(),
         _ => "",

@@ -23,7 +23,8 @@ fn session(registry: &mut Registry) {
         define!(registry, super::leak(format!("{name}() name")), |call| call.context.session.user.as_str()).stable();
     }
     for name in ["current_database", "current_catalog"] {
-        define!(registry, super::leak(format!("{name}() name")), |call| call.context.session.database.as_str()).stable();
+        define!(registry, super::leak(format!("{name}() name")), |call| call.context.session.database.as_str())
+            .stable();
     }
     define!(registry, "current_schema() name", |call| {
         call.context.session.search_path.iter().find(|name| !name.starts_with('$')).map(String::as_str)
@@ -106,10 +107,7 @@ fn setting(call: &Call<'_>, name: &str, missing_ok: bool) -> Result<Option<Strin
         "timezone" => Ok(Some(session.time_zone.clone())),
         "search_path" => Ok(Some(session.search_path.join(", "))),
         _ if missing_ok => Ok(None),
-        _ => Err(SqlError::new(
-            SqlState::UNDEFINED_OBJECT,
-            format!("unrecognized configuration parameter \"{name}\""),
-        )),
+        _ => Err(SqlError::new(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""))),
     }
 }
 
@@ -197,8 +195,12 @@ fn ask_catalog(call: &Call<'_>, args: &[Value]) -> Result<Value> {
 }
 
 fn sequences(registry: &mut Registry) {
-    define!(registry, "nextval(regclass) int8", |call, sequence: Oid| source(call)?.nextval(sequence.0)).volatile().local();
-    define!(registry, "currval(regclass) int8", |call, sequence: Oid| source(call)?.currval(sequence.0)).volatile().local();
+    define!(registry, "nextval(regclass) int8", |call, sequence: Oid| source(call)?.nextval(sequence.0))
+        .volatile()
+        .local();
+    define!(registry, "currval(regclass) int8", |call, sequence: Oid| source(call)?.currval(sequence.0))
+        .volatile()
+        .local();
     define!(registry, "lastval() int8", |call| source(call)?.lastval()).volatile().local();
     define!(registry, "setval(regclass, int8) int8", |call, sequence: Oid, value: i64| {
         source(call)?.setval(sequence.0, value, true)

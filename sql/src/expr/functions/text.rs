@@ -32,7 +32,7 @@ fn lengths(registry: &mut Registry) {
     }
     define!(registry, "octet_length(text) int4", |_, s: &str| s.len() as i32);
     define!(registry, "octet_length(bpchar) int4", |_, s: &str| s.len() as i32);
-    define!(registry, "bit_length(text) int4", |_, s: &str| s.len() as i32 * 8);
+    define!(registry, "bit_length(text) int4", |_, s: &str| (s.len() as i64 * 8) as i32);
 }
 
 fn cases(registry: &mut Registry) {
@@ -105,9 +105,11 @@ fn parts(registry: &mut Registry) {
         define!(registry, super::leak(format!("{name}(text, int4) text")), |_, s: &str, start: i32| {
             substring(s, start, None).map(str::to_owned)
         });
-        define!(registry, super::leak(format!("{name}(text, int4, int4) text")), |_, s: &str, start: i32, count: i32| {
-            substring(s, start, Some(count)).map(str::to_owned)
-        });
+        define!(
+            registry,
+            super::leak(format!("{name}(text, int4, int4) text")),
+            |_, s: &str, start: i32, count: i32| { substring(s, start, Some(count)).map(str::to_owned) }
+        );
     }
     define!(registry, "left(text, int4) text", |_, s: &str, n: i32| {
         let count = if n < 0 { s.chars().count().saturating_sub(n.unsigned_abs() as usize) } else { n as usize };

@@ -12,7 +12,10 @@ pub(super) fn register(registry: &mut Registry) {
     define!(registry, "quote_ident(text) text", |_, s: &str| quote_ident(s));
     define!(registry, "quote_literal(text) text", |_, s: &str| quote_literal(s));
     registry
-        .add("quote_literal(any) text", Body::One(|call, value| Ok(Value::text(quote_literal(&output(call, 0, value))))))
+        .add(
+            "quote_literal(any) text",
+            Body::One(|call, value| Ok(Value::text(quote_literal(&output(call, 0, value))))),
+        )
         .stable();
     define!(registry, "quote_nullable(text) text", |_, s: Option<&str>| s.map_or("NULL".to_owned(), quote_literal))
         .null_aware();
@@ -44,20 +47,157 @@ pub(super) fn register(registry: &mut Registry) {
 /// Whether a word would be read as a keyword where a name stands.
 fn is_reserved(name: &str) -> bool {
     const RESERVED: &[&str] = &[
-        "all", "analyse", "analyze", "and", "any", "array", "as", "asc", "asymmetric", "authorization", "between", "bigint",
-        "binary", "bit", "boolean", "both", "case", "cast", "char", "character", "check", "coalesce", "collate", "collation",
-        "column", "concurrently", "constraint", "create", "cross", "current_catalog", "current_date", "current_role",
-        "current_schema", "current_time", "current_timestamp", "current_user", "dec", "decimal", "default", "deferrable",
-        "desc", "distinct", "do", "else", "end", "except", "exists", "extract", "false", "fetch", "float", "for", "foreign",
-        "freeze", "from", "full", "grant", "greatest", "group", "grouping", "having", "ilike", "in", "initially", "inner",
-        "inout", "int", "integer", "intersect", "interval", "into", "is", "isnull", "join", "lateral", "leading", "least",
-        "left", "like", "limit", "localtime", "localtimestamp", "national", "natural", "nchar", "none", "normalize", "not",
-        "notnull", "null", "nullif", "numeric", "offset", "on", "only", "or", "order", "out", "outer", "overlaps", "overlay",
-        "placing", "position", "precision", "primary", "real", "references", "returning", "right", "row", "select",
-        "session_user", "setof", "similar", "smallint", "some", "substring", "symmetric", "table", "tablesample", "then",
-        "time", "timestamp", "to", "trailing", "treat", "trim", "true", "union", "unique", "user", "using", "values",
-        "varchar", "variadic", "verbose", "when", "where", "window", "with", "xmlattributes", "xmlconcat", "xmlelement",
-        "xmlexists", "xmlforest", "xmlnamespaces", "xmlparse", "xmlpi", "xmlroot", "xmlserialize", "xmltable",
+        "all",
+        "analyse",
+        "analyze",
+        "and",
+        "any",
+        "array",
+        "as",
+        "asc",
+        "asymmetric",
+        "authorization",
+        "between",
+        "bigint",
+        "binary",
+        "bit",
+        "boolean",
+        "both",
+        "case",
+        "cast",
+        "char",
+        "character",
+        "check",
+        "coalesce",
+        "collate",
+        "collation",
+        "column",
+        "concurrently",
+        "constraint",
+        "create",
+        "cross",
+        "current_catalog",
+        "current_date",
+        "current_role",
+        "current_schema",
+        "current_time",
+        "current_timestamp",
+        "current_user",
+        "dec",
+        "decimal",
+        "default",
+        "deferrable",
+        "desc",
+        "distinct",
+        "do",
+        "else",
+        "end",
+        "except",
+        "exists",
+        "extract",
+        "false",
+        "fetch",
+        "float",
+        "for",
+        "foreign",
+        "freeze",
+        "from",
+        "full",
+        "grant",
+        "greatest",
+        "group",
+        "grouping",
+        "having",
+        "ilike",
+        "in",
+        "initially",
+        "inner",
+        "inout",
+        "int",
+        "integer",
+        "intersect",
+        "interval",
+        "into",
+        "is",
+        "isnull",
+        "join",
+        "lateral",
+        "leading",
+        "least",
+        "left",
+        "like",
+        "limit",
+        "localtime",
+        "localtimestamp",
+        "national",
+        "natural",
+        "nchar",
+        "none",
+        "normalize",
+        "not",
+        "notnull",
+        "null",
+        "nullif",
+        "numeric",
+        "offset",
+        "on",
+        "only",
+        "or",
+        "order",
+        "out",
+        "outer",
+        "overlaps",
+        "overlay",
+        "placing",
+        "position",
+        "precision",
+        "primary",
+        "real",
+        "references",
+        "returning",
+        "right",
+        "row",
+        "select",
+        "session_user",
+        "setof",
+        "similar",
+        "smallint",
+        "some",
+        "substring",
+        "symmetric",
+        "table",
+        "tablesample",
+        "then",
+        "time",
+        "timestamp",
+        "to",
+        "trailing",
+        "treat",
+        "trim",
+        "true",
+        "union",
+        "unique",
+        "user",
+        "using",
+        "values",
+        "varchar",
+        "variadic",
+        "verbose",
+        "when",
+        "where",
+        "window",
+        "with",
+        "xmlattributes",
+        "xmlconcat",
+        "xmlelement",
+        "xmlexists",
+        "xmlforest",
+        "xmlnamespaces",
+        "xmlparse",
+        "xmlpi",
+        "xmlroot",
+        "xmlserialize",
+        "xmltable",
     ];
     RESERVED.binary_search(&name).is_ok()
 }
@@ -127,7 +267,10 @@ fn format(call: &Call<'_>, template: &str, values: &[Value]) -> Result<String> {
         let text = match directive.kind {
             's' => output(call, index + 1, value),
             'I' if value.is_null() => {
-                return Err(SqlError::new(SqlState(NULL_NOT_ALLOWED), "null values cannot be formatted as an SQL identifier"));
+                return Err(SqlError::new(
+                    SqlState(NULL_NOT_ALLOWED),
+                    "null values cannot be formatted as an SQL identifier",
+                ));
             }
             'I' => quote_ident(&output(call, index + 1, value)),
             'L' if value.is_null() => "NULL".to_owned(),
@@ -202,43 +345,50 @@ fn number(chars: &mut Chars<'_>) -> Result<Option<usize>> {
 fn bytes(registry: &mut Registry) {
     define!(registry, "length(bytea) int4", |_, b: &[u8]| b.len() as i32);
     define!(registry, "octet_length(bytea) int4", |_, b: &[u8]| b.len() as i32);
-    define!(registry, "bit_length(bytea) int4", |_, b: &[u8]| b.len() as i32 * 8);
+    define!(registry, "bit_length(bytea) int4", |_, b: &[u8]| (b.len() as i64 * 8) as i32);
     define!(registry, "||(bytea, bytea) bytea", |_, a: &[u8], b: &[u8]| [a, b].concat());
     for name in ["substr", "substring"] {
         define!(registry, super::leak(format!("{name}(bytea, int4) bytea")), |_, b: &[u8], start: i32| {
             byte_slice(b, start, None)
         });
-        define!(registry, super::leak(format!("{name}(bytea, int4, int4) bytea")), |_, b: &[u8], start: i32, n: i32| {
-            byte_slice(b, start, Some(n))
-        });
+        define!(
+            registry,
+            super::leak(format!("{name}(bytea, int4, int4) bytea")),
+            |_, b: &[u8], start: i32, n: i32| { byte_slice(b, start, Some(n)) }
+        );
     }
     define!(registry, "get_byte(bytea, int4) int4", |_, b: &[u8], at: i32| {
         usize::try_from(at).ok().and_then(|at| b.get(at)).map(|byte| i32::from(*byte)).ok_or_else(|| {
-            SqlError::new(
-                SqlState("2202E"),
-                format!("index {at} out of valid range, 0..{}", b.len() as i64 - 1),
-            )
+            SqlError::new(SqlState("2202E"), format!("index {at} out of valid range, 0..{}", b.len() as i64 - 1))
         })
     });
-    define!(registry, "encode(bytea, text) text", |_, b: &[u8], format: &str| match format.to_ascii_lowercase().as_str() {
-        "hex" => Ok(b.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
-        "base64" => Ok(base64(b)),
-        "escape" => Ok(b
-            .iter()
-            .map(|byte| match byte {
-                b'\\' => "\\\\".to_owned(),
-                0 | 0x80.. => format!("\\{byte:03o}"),
-                other => char::from(*other).to_string(),
-            })
-            .collect()),
-        _ => Err(format_error(format!("unrecognized encoding: \"{format}\""))),
-    });
-    define!(registry, "decode(text, text) bytea", |_, s: &str, format: &str| match format.to_ascii_lowercase().as_str() {
-        "hex" => text::parse_hex(s),
-        "base64" => unbase64(s),
-        "escape" => text::parse_escaped(s),
-        _ => Err(format_error(format!("unrecognized encoding: \"{format}\""))),
-    });
+    define!(
+        registry,
+        "encode(bytea, text) text",
+        |_, b: &[u8], format: &str| match format.to_ascii_lowercase().as_str() {
+            "hex" => Ok(b.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+            "base64" => Ok(base64(b)),
+            "escape" => Ok(b
+                .iter()
+                .map(|byte| match byte {
+                    b'\\' => "\\\\".to_owned(),
+                    0 | 0x80.. => format!("\\{byte:03o}"),
+                    other => char::from(*other).to_string(),
+                })
+                .collect()),
+            _ => Err(format_error(format!("unrecognized encoding: \"{format}\""))),
+        }
+    );
+    define!(
+        registry,
+        "decode(text, text) bytea",
+        |_, s: &str, format: &str| match format.to_ascii_lowercase().as_str() {
+            "hex" => text::parse_hex(s),
+            "base64" => unbase64(s),
+            "escape" => text::parse_escaped(s),
+            _ => Err(format_error(format!("unrecognized encoding: \"{format}\""))),
+        }
+    );
     define!(registry, "convert_from(bytea, name) text", |_, b: &[u8], _encoding: &str| {
         text::check_utf8(b).map(str::to_owned)
     });
