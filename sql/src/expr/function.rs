@@ -334,7 +334,11 @@ macro_rules! define {
     ($registry:expr, $signature:expr, |$call:pat_param| $body:expr) => {
         $registry.add(
             $signature,
-            $crate::expr::function::Body::Zero(|$call| $crate::types::convert::IntoResult::into_result($body)),
+            $crate::expr::function::Body::Zero(|$call| {
+                #[allow(unused_braces)]
+                let result = $body;
+                $crate::types::convert::IntoResult::into_result(result)
+            }),
         )
     };
     ($registry:expr, $signature:expr, |$call:pat_param, $a:ident: $ta:ty| $body:expr) => {
@@ -342,7 +346,9 @@ macro_rules! define {
             $signature,
             $crate::expr::function::Body::One(|$call, a| {
                 let $a = <$ta as $crate::types::convert::FromValue>::from_value(a)?;
-                $crate::types::convert::IntoResult::into_result($body)
+                #[allow(unused_braces)]
+                let result = $body;
+                $crate::types::convert::IntoResult::into_result(result)
             }),
         )
     };
@@ -352,7 +358,9 @@ macro_rules! define {
             $crate::expr::function::Body::Two(|$call, a, b| {
                 let $a = <$ta as $crate::types::convert::FromValue>::from_value(a)?;
                 let $b = <$tb as $crate::types::convert::FromValue>::from_value(b)?;
-                $crate::types::convert::IntoResult::into_result($body)
+                #[allow(unused_braces)]
+                let result = $body;
+                $crate::types::convert::IntoResult::into_result(result)
             }),
         )
     };
@@ -363,7 +371,9 @@ macro_rules! define {
                 let $a = <$ta as $crate::types::convert::FromValue>::from_value(a)?;
                 let $b = <$tb as $crate::types::convert::FromValue>::from_value(b)?;
                 let $c = <$tc as $crate::types::convert::FromValue>::from_value(c)?;
-                $crate::types::convert::IntoResult::into_result($body)
+                #[allow(unused_braces)]
+                let result = $body;
+                $crate::types::convert::IntoResult::into_result(result)
             }),
         )
     };
