@@ -37,6 +37,11 @@ fn rescued_statements() {
         "INSERT INTO t VALUES (1) ON CONFLICT(a) DO NOTHING"
     );
     assert_eq!(shown("drop index concurrently i"), "DROP INDEX i");
+    assert_eq!(shown("vacuum analyze t"), shown("vacuum t"));
+    assert_eq!(shown("vacuum (verbose, analyze) t"), shown("vacuum t"));
+    assert_eq!(shown("vacuum full analyze t"), shown("vacuum t"));
+    let freeze = shown("copy t from stdin with (freeze on, header off)");
+    assert_eq!(freeze, shown("copy t from stdin with (freeze true, header false)"));
     let Body::SplitAt { rows, is_index, .. } = &parse("alter table s.t split at values (1), (2)").unwrap()[0].body else {
         panic!()
     };

@@ -7,12 +7,20 @@
 //! | `ON CONFLICT (a) WHERE p DO` | `ON CONFLICT (a) DO` (there are no partial indexes that `p` could choose) |
 //! | `DROP INDEX CONCURRENTLY` | `DROP INDEX` |
 //! | `OVERRIDING USER VALUE` / `SYSTEM VALUE` | nothing |
+//! | `VACUUM (…) ANALYZE t` | `VACUUM t` (there is nothing to vacuum) |
+//! | `COPY … (FREEZE ON, HEADER OFF)` | `COPY … (FREEZE TRUE, HEADER FALSE)` |
 
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 pub(super) fn rescue(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut output: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     let mut rest = tokens.as_slice();
+    if let Some((vacuum, options)) = rest.split_first()
+        && is_word(vacuum, "VACUUM")
+    {
+        output.push(vacuum.clone());
+        rest = after_options(options);
+    }
     // The words of the lock clause whose OF list is being read.
     let mut lock: Option<Vec<TokenWithSpan>> = None;
     while let Some((token, tail)) = rest.split_first() {
@@ -35,6 +43,9 @@ pub(super) fn rescue(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             rest = &rest[3..];
         } else if output.len() == 2 && starts(&output, &["DROP", "INDEX"]) && is_word(token, "CONCURRENTLY") {
             rest = tail;
+        } else if let Some(switch) = copy_switch(&output, token) {
+            output.push(switch);
+            rest = tail;
         } else if let Some(length) = conflict_predicate(&output, rest) {
             rest = &rest[length..];
         } else {
@@ -46,6 +57,19 @@ pub(super) fn rescue(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         }
     }
     output
+}
+
+/// What follows the options of VACUUM, in parentheses or as words.
+fn after_options(mut rest: &[TokenWithSpan]) -> &[TokenWithSpan] {
+    if rest.first().is_some_and(|token| token.token == Token::LParen) {
+        let end = rest.iter().position(|token| token.token == Token::RParen);
+        rest = end.map_or(rest, |end| &rest[end + 1..]);
+    }
+    let option = |token: &TokenWithSpan| ["FULL", "FREEZE", "VERBOSE", "ANALYZE"].iter().any(|word| is_word(token, word));
+    while rest.first().is_some_and(option) {
+        rest = &rest[1..];
+    }
+    rest
 }
 
 /// Whether this is `ALTER TABLE|INDEX name SPLIT AT …`; true for an index.
@@ -67,6 +91,17 @@ fn lock_list(output: &[TokenWithSpan], rest: &[TokenWithSpan]) -> Option<Vec<Tok
     let mut words = output[output.len() - 2..].to_vec();
     words.push(of.clone());
     Some(words)
+}
+
+/// The `ON` or `OFF` of a switch of COPY as the parser knows it.
+fn copy_switch(output: &[TokenWithSpan], token: &TokenWithSpan) -> Option<TokenWithSpan> {
+    let option = output.last()?;
+    if !starts(output, &["COPY"]) || !(is_word(option, "FREEZE") || is_word(option, "HEADER")) {
+        return None;
+    }
+    let words = [("ON", "TRUE"), ("OFF", "FALSE")];
+    let (_, word) = words.iter().find(|(word, _)| is_word(token, word))?;
+    Some(TokenWithSpan { token: Token::make_keyword(word), span: token.span })
 }
 
 /// `rest` is `WHERE … DO` after `ON CONFLICT (…)`: how many tokens to leave out.
