@@ -5,7 +5,7 @@ use sqlparser::ast::{self, Spanned};
 use super::{
     collect::Marker,
     expr::{Clause, ExprBinder, marked, settle, unify},
-    scope::{fold, qualified},
+    scope::{fold, missing_table, qualified},
 };
 use crate::{
     error::{Result, SqlError, SqlState},
@@ -71,7 +71,8 @@ impl ExprBinder<'_> {
         let args = plain_args(call)?;
         match name.as_str() {
             "coalesce" => {
-                let (args, ty) = self.exprs_of(&args).and_then(|args| unify("COALESCE", args))?;
+                let bound = self.exprs_of(&args)?;
+                let (args, ty) = unify("COALESCE", bound).map_err(|error| self.at_literal(error, &args, None))?;
                 return Ok(Expr::Coalesce { args, ty });
             }
             "nullif" if args.len() == 2 => {
@@ -157,7 +158,7 @@ impl ExprBinder<'_> {
             };
             return Err(SqlError::new(SqlState::GROUPING_ERROR, message));
         }
-        let bound = self.bind_aggregate(call, schema, name)?;
+        let bound = self.bind_aggregate(call, schema, name, Clause::Aggregate)?;
         let ty = bound.ty;
         // The same call twice is computed once.
         let existing = self.collected.aggregates.iter().position(|other| *other == bound);
@@ -173,13 +174,18 @@ impl ExprBinder<'_> {
         call: &ast::Function,
         schema: Option<&str>,
         name: &str,
+        clause: Clause,
     ) -> Result<aggregate::AggregateCall> {
         let list = argument_list(call)?;
-        self.within(Clause::Aggregate, |this| {
+        self.within(clause, |this| {
             let star = is_star(call);
-            let args = match star {
-                true => Vec::new(),
-                false => this.exprs_of(&plain_args(call)?)?,
+            let args = match (star, whole_row(call)) {
+                (true, _) => Vec::new(),
+                (false, Some(table)) => {
+                    let (_, table) = qualified(table)?;
+                    vec![this.names.whole_row(&table).ok_or_else(|| missing_table(&table))?]
+                }
+                (false, None) => this.exprs_of(&plain_args(call)?)?,
             };
             if args.is_empty() && !star && name == "count" {
                 let message = "count(*) must be used to call a parameterless aggregate function";
@@ -271,7 +277,8 @@ impl ExprBinder<'_> {
         let frame = self.frame(spec)?;
         let filter = None;
         if aggregate::is_aggregate(name) {
-            let bound = self.bind_aggregate(call, schema, name)?;
+            // Other aggregates may stand in its arguments: those are computed before.
+            let bound = self.bind_aggregate(call, schema, name, Clause::Window)?;
             let ty = bound.ty;
             let function = WindowFunction::Aggregate(Box::new(bound));
             return Ok(WindowCall { function, args: Vec::new(), filter, partition_by, order_by, frame, ty });
@@ -393,6 +400,17 @@ fn argument_list(call: &ast::Function) -> Result<Option<&ast::FunctionArgumentLi
 fn is_star(call: &ast::Function) -> bool {
     matches!(&call.args, ast::FunctionArguments::List(list)
         if matches!(&list.args[..], [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Wildcard)]))
+}
+
+/// The table of `f(table.*)`.
+fn whole_row(call: &ast::Function) -> Option<&ast::ObjectName> {
+    match &call.args {
+        ast::FunctionArguments::List(list) => match &list.args[..] {
+            [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::QualifiedWildcard(name))] => Some(name),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// The arguments, all positional.

@@ -391,7 +391,19 @@ impl<'b> ExprBinder<'b> {
         }
         let name = operator_name(op);
         let (a, b) = (self.expr(left)?, self.expr(right)?);
-        compare(&name, a, b).map_err(|error| error.at(self.operator_position(left)))
+        compare(&name, a, b).map_err(|error| self.at_literal(error, &[left, right], self.operator_position(left)))
+    }
+
+    /// The place of an error: of the literal that could not be read as the type it had to have, else as given.
+    pub fn at_literal(&self, error: SqlError, operands: &[&Syntax], otherwise: Option<u32>) -> SqlError {
+        let unreadable = error.state().0.starts_with("22");
+        let literal = operands.iter().find(|operand| {
+            matches!(operand, Syntax::Value(ast::ValueWithSpan { value: ast::Value::SingleQuotedString(_), .. }))
+        });
+        match literal {
+            Some(literal) if unreadable => error.at(self.start(literal)),
+            _ => error.at(otherwise),
+        }
     }
 
     /// The operator stands after its left side.
@@ -486,7 +498,8 @@ impl<'b> ExprBinder<'b> {
             Some(otherwise) => self.expr(otherwise)?,
             None => Expr::null(DataType::UNKNOWN),
         });
-        let (mut results, ty) = unify("CASE", results)?;
+        let operands: Vec<&Syntax> = conditions.iter().map(|when| &when.result).chain(otherwise).collect();
+        let (mut results, ty) = unify("CASE", results).map_err(|error| self.at_literal(error, &operands, None))?;
         let last = results.pop().filter(|_| has_else);
         Ok(Expr::Case { branches: tests.into_iter().zip(results).collect(), otherwise: last.map(Box::new), ty })
     }
@@ -494,13 +507,14 @@ impl<'b> ExprBinder<'b> {
     fn in_list(&mut self, left: &Syntax, list: &[Syntax], negated: bool) -> Result<Expr> {
         let at = self.operator_position(left);
         let operand = self.expr(left)?;
+        let operands: Vec<&Syntax> = std::iter::once(left).chain(list).collect();
         let items = self.exprs(list)?;
         if matches!(operand, Expr::Row(_)) {
             let tests: Result<Vec<Expr>> =
                 items.into_iter().map(|item| compare("=", operand.clone(), item)).collect();
             return Ok(negate(Expr::Or(tests.map_err(|error| error.at(at))?), negated));
         }
-        function::in_list(operand, items, negated).map_err(|error| error.at(at))
+        function::in_list(operand, items, negated).map_err(|error| self.at_literal(error, &operands, at))
     }
 
     fn between(&mut self, inner: &Syntax, negated: bool, low: &Syntax, high: &Syntax) -> Result<Expr> {
@@ -554,8 +568,10 @@ impl<'b> ExprBinder<'b> {
             return Err(SqlError::new(SqlState::INDETERMINATE_DATATYPE, "cannot determine type of empty array")
                 .hint("Explicitly cast to the desired type, for example ARRAY[]::integer[]."));
         }
+        let operands: Vec<&Syntax> = elements.iter().collect();
         let elements = self.exprs(elements)?;
-        let (elements, element) = unify("ARRAY", elements)?;
+        let (elements, element) =
+            unify("ARRAY", elements).map_err(|error| self.at_literal(error, &operands, None))?;
         if element.array().is_none() {
             return Err(SqlError::unsupported(format!("an array of {element}")));
         }

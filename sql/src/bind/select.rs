@@ -65,7 +65,12 @@ impl Binder<'_> {
         let mut ctes = ctes.clone();
         let mut definitions = Vec::new();
         if let Some(with) = &query.with {
-            for cte in &with.cte_tables {
+            for (position, cte) in with.cte_tables.iter().enumerate() {
+                let name = &cte.alias.name;
+                if with.cte_tables[..position].iter().any(|other| fold(&other.alias.name) == fold(name)) {
+                    let message = format!("WITH query name \"{}\" specified more than once", fold(name));
+                    return Err(SqlError::new(SqlState("42712"), message).at(self.position(name.span.start)));
+                }
                 let (entry, definition) = self.cte(cte, with.recursive, up, &ctes)?;
                 definitions.push((entry.id, entry.name.clone(), definition));
                 ctes = Some(Rc::new(entry));

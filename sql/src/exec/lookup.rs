@@ -90,7 +90,10 @@ impl Operator for Points {
         }
         self.done = true;
         let wanted = point_values(scan, run)?;
-        let found = fetch_unique(&scan.layouts, scan.index, &wanted, scan.lock, run).await?;
+        let found = match scan.index != 0 && scan.lock.is_none() && !scan.with_key && scan.is_covered() {
+            true => entries(&scan.layouts[scan.index], &wanted, run).await?,
+            false => fetch_unique(&scan.layouts, scan.index, &wanted, scan.lock, run).await?,
+        };
         let mut batch = Vec::with_capacity(found.len());
         for (row, key) in found {
             if scan.filter.as_ref().map_or(Ok(true), |filter| filter.eval_filter(&row, run.eval))? {
@@ -99,6 +102,23 @@ impl Operator for Points {
         }
         Ok((!batch.is_empty()).then_some(batch))
     }
+}
+
+/// What the entries of a unique index alone tell of the rows.
+async fn entries(layout: &IndexLayout, wanted: &[Vec<Value>], run: &mut Run<'_>) -> Result<Vec<(Row, Bytes)>> {
+    let keys: Result<Vec<Bytes>> = wanted.iter().map(|values| Ok(layout.prefix_key(values)?.into())).collect();
+    let keys = keys?;
+    let values = run.txn.get(&keys).await?;
+    run.state.scanned += keys.len() as u64;
+    let mut found = Vec::with_capacity(keys.len());
+    for (key, value) in keys.into_iter().zip(values) {
+        if let Some(value) = value {
+            let mut row = layout.empty_row();
+            layout.decode(&key, &value, &mut row, None)?;
+            found.push((row, key));
+        }
+    }
+    Ok(found)
 }
 
 /// The keys asked for, in order and once each. NULL equals nothing.
