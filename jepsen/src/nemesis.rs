@@ -9,10 +9,12 @@ use base::Rng;
 pub enum Fault {
     /// Power loss of one node, back after a while.
     Crash,
-    /// Power loss of all nodes at once.
+    /// Power loss of all nodes at once, while their disks are busy.
     CrashAll,
     /// One node on one side, the rest on the other.
     IsolateNode,
+    /// A node is cut off from the other nodes, while clients still reach it.
+    IsolatePeers,
     /// All processes, nodes and gateways, fall into two halves.
     Halves,
     /// One direction of one link.
@@ -33,10 +35,11 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Fault; 13] = [
+    pub const ALL: [Fault; 14] = [
         Fault::Crash,
         Fault::CrashAll,
         Fault::IsolateNode,
+        Fault::IsolatePeers,
         Fault::Halves,
         Fault::OneWay,
         Fault::IsolateGateway,

@@ -7,7 +7,7 @@ use jepsen::{
     workload,
 };
 
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 10;
 
 fn all_green(workload: &str) {
     let mut committed = 0;
@@ -22,6 +22,11 @@ fn all_green(workload: &str) {
 #[test]
 fn bank_is_green() {
     all_green("bank");
+}
+
+#[test]
+fn kv_append_is_green() {
+    all_green("kv-append");
 }
 
 #[test]
@@ -59,12 +64,12 @@ fn is_found(planted: Planted, workload: &str, faults: &[Fault]) {
 
 #[test]
 fn acknowledging_before_fsync_is_found() {
-    is_found(Planted::AckBeforeFsync, "list-append", &[Fault::CrashAll, Fault::SlowDisk]);
+    is_found(Planted::AckBeforeFsync, "kv-append", &[Fault::CrashAll]);
 }
 
 #[test]
 fn serving_reads_after_the_lease_is_found() {
-    is_found(Planted::ServeAfterLease, "list-append", &[Fault::IsolateNode, Fault::Pause]);
+    is_found(Planted::ServeAfterLease, "kv-append", &[Fault::IsolatePeers]);
 }
 
 #[test]
@@ -74,10 +79,10 @@ fn skipping_the_refresh_is_found() {
 
 #[test]
 fn reusing_timestamps_after_failover_is_found() {
-    is_found(Planted::ReuseTimestamps, "list-append", &[Fault::Crash, Fault::ClockJump]);
+    is_found(Planted::ReuseTimestamps, "kv-append", &[Fault::Crash, Fault::ClockJump]);
 }
 
 #[test]
 fn applying_an_entry_twice_is_found() {
-    is_found(Planted::ApplyTwice, "list-append", &[Fault::Crash, Fault::TransferLeader]);
+    is_found(Planted::ApplyTwice, "kv-append", &[Fault::Crash, Fault::TransferLeader]);
 }

@@ -29,6 +29,8 @@ enum Chore {
     },
     /// Compare with PostgreSQL by pgbench, in one run on this machine
     Bench(bench::Arguments),
+    /// Kill nodes under pgbench, then check that nothing acknowledged is lost
+    Failover(bench::failover::Arguments),
 }
 
 fn main() -> Result<()> {
@@ -38,6 +40,7 @@ fn main() -> Result<()> {
         Chore::Sim { arguments } => run(cargo(&["run", "--quiet", "--package", "locus-jepsen", "--bin", "locus-sim", "--"])?
             .args(arguments)),
         Chore::Bench(arguments) => bench::run(&arguments),
+        Chore::Failover(arguments) => bench::failover::run(&arguments),
     }
 }
 

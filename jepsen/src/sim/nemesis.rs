@@ -14,9 +14,11 @@ use crate::{
     workload::Workload,
 };
 
-/// The end of a fault.
+/// The end of a fault, or its second act.
 #[derive(Clone, Copy, Debug)]
 enum Repair {
+    /// The lights go out.
+    PowerLoss,
     Restart(NodeId),
     RestartGateway(u32),
     Resume(NodeId),
@@ -66,6 +68,13 @@ impl Nemesis {
         self.repairs = later;
         for (_, repair) in due {
             match repair {
+                Repair::PowerLoss => {
+                    for id in (1..=NODES).map(NodeId) {
+                        cluster.world.crash_node(id);
+                        self.repair_after(now, 100, 1500, Repair::Restart(id));
+                        self.repairs.push((now, Repair::FastDisk(id)));
+                    }
+                }
                 Repair::Restart(node) if !cluster.world.nodes[&node].is_up() => cluster.world.start_node(node),
                 Repair::Restart(_) => {}
                 Repair::RestartGateway(gateway) => cluster.start_gateway(gateway),
@@ -91,20 +100,20 @@ impl Nemesis {
                 self.repair_after(now, 100, 4000, Repair::Restart(node));
             }
             Fault::CrashAll => {
-                for id in (1..=NODES).map(NodeId) {
-                    cluster.world.crash_node(id);
-                    self.repair_after(now, 100, 1500, Repair::Restart(id));
+                for node in cluster.world.nodes.values_mut() {
+                    node.slow_disk = Duration::from_millis(self.rng.between(20, 200));
                 }
+                self.repair_after(now, 50, 300, Repair::PowerLoss);
             }
-            Fault::IsolateNode => {
-                let others: Vec<Endpoint> =
-                    cluster.endpoints().into_iter().filter(|end| *end != Endpoint::Node(node)).collect();
-                // Half of the time only the other nodes are cut off: clients still reach the isolated one.
-                let clients_too = self.rng.chance(1, 2);
-                let far: Vec<Endpoint> =
-                    others.into_iter().filter(|end| clients_too || matches!(end, Endpoint::Node(_))).collect();
+            Fault::IsolateNode | Fault::IsolatePeers => {
+                let peers_only = fault == Fault::IsolatePeers;
+                let far: Vec<Endpoint> = cluster
+                    .endpoints()
+                    .into_iter()
+                    .filter(|end| *end != Endpoint::Node(node) && (!peers_only || matches!(end, Endpoint::Node(_))))
+                    .collect();
                 cluster.world.network.partition(&[Endpoint::Node(node)], &far);
-                self.repair_after(now, 500, 5000, Repair::Network);
+                self.repair_after(now, 500, 6000, Repair::Network);
             }
             Fault::Halves => {
                 let mut ends = cluster.endpoints();

@@ -22,9 +22,7 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn start(directory: &Path, single: bool) -> Result<Cluster> {
-        crate::run(&mut crate::cargo(&["build", "--bin", "locus"])?)?;
-        let target = std::env::var_os("CARGO_TARGET_DIR").context("start it with CARGO_TARGET_DIR set (scripts/env.sh)")?;
-        let program = PathBuf::from(target).join("debug/locus");
+        let program = build()?;
         let (data, report) = (directory.join("locus"), directory.join("locus.json"));
         let nodes = if single { "1" } else { "3" };
         let mut command = Command::new(&program);
@@ -67,6 +65,13 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let _ = Command::new(&self.program).args(["demo", "stop", "--data"]).arg(&self.data).status();
     }
+}
+
+/// Builds the binary; its path.
+pub fn build() -> Result<PathBuf> {
+    crate::run(&mut crate::cargo(&["build", "--bin", "locus"])?)?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").context("first: source scripts/env.sh")?;
+    Ok(PathBuf::from(target).join("debug/locus"))
 }
 
 /// User and system time of one process.

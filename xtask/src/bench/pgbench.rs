@@ -56,7 +56,7 @@ pub fn measure(system: &dyn System, arguments: &Arguments, script: &Path) -> Res
 }
 
 /// The number behind a label.
-fn field(text: &str, label: &str) -> Result<f64> {
+pub fn field(text: &str, label: &str) -> Result<f64> {
     let rest = text.split(label).nth(1).with_context(|| format!("pgbench did not print `{label}`:\n{text}"))?;
     let number: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
     number.parse().with_context(|| format!("pgbench printed `{label}{number}`"))
