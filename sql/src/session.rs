@@ -38,7 +38,7 @@ use portal::{Run, TextCache};
 use state::{Failed, State, Transaction};
 
 use crate::{
-    catalog::{SessionCatalog, Snapshot, sequence::SequenceMemory},
+    catalog::{SessionCatalog, Snapshot, functions::SessionFunctions, sequence::SequenceMemory},
     error::{Result, SqlError, SqlState},
     expr::SessionView,
     settings::Settings,
@@ -335,18 +335,27 @@ impl Session {
         self.settings.show(name)
     }
 
-    /// The session's settings as output functions need them.
+    /// The session's settings as output functions need them, with the catalog of the last statement for the names that
+    /// `regclass` and its kin are shown by.
     pub fn format_options(&self) -> FormatOptions {
         let generation = self.settings.generation();
         let mut formats = self.formats.lock();
-        match &*formats {
+        let mut options = match &*formats {
             Some((made_at, options)) if *made_at == generation => options.clone(),
             _ => {
                 let options = FormatOptions::from_session(&self.bare_view());
                 *formats = Some((generation, options.clone()));
                 options
             }
+        };
+        if let Some(view) = &self.view {
+            let (snapshot, search_path) = (Arc::clone(&view.snapshot), Arc::clone(&view.search_path));
+            let catalog = SessionCatalog { snapshot, search_path };
+            let pending = Arc::clone(&self.pending_settings);
+            options.catalog = Some(Arc::new(SessionFunctions::new(Arc::clone(&self.database), catalog, pending)));
+            options.session = Some(Arc::clone(&view.view));
         }
+        options
     }
 
     /// The connection ends: rolls back.

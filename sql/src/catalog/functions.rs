@@ -89,7 +89,8 @@ impl SessionFunctions {
                 return Value::text(key_definition(table, index));
             }
             if let Some(check) = table.checks.iter().find(|check| check.oid == oid) {
-                return Value::text(check_definition(check));
+                let pretty = args.iter().any(|arg| matches!(arg, Value::Bool(true)));
+                return Value::text(check_definition(check, pretty));
             }
             if let Some(key) = table.foreign_keys.iter().find(|key| key.oid == oid) {
                 return Value::text(self.foreign_key_definition(table, key));
@@ -360,11 +361,12 @@ fn key_definition(table: &Table, index: &Index) -> String {
     text
 }
 
-fn check_definition(check: &CheckConstraint) -> String {
-    if check.expression.starts_with('(') {
-        format!("CHECK ({})", check.expression)
-    } else {
-        format!("CHECK (({}))", check.expression)
+/// Printed prettily, the expression's own parentheses are those of the constraint.
+fn check_definition(check: &CheckConstraint, pretty: bool) -> String {
+    match (check.expression.starts_with('('), pretty) {
+        (true, true) => format!("CHECK {}", check.expression),
+        (true, false) | (false, true) => format!("CHECK ({})", check.expression),
+        (false, false) => format!("CHECK (({}))", check.expression),
     }
 }
 
