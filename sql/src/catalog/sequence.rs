@@ -39,9 +39,12 @@ const ATTEMPTS_MAX: u32 = 20;
 /// Numbers reserved for this gateway, shared by its sessions.
 pub struct SequenceCache {
     client: TxnClient,
-    blocks: AsyncMutex<BTreeMap<TableId, Block>>,
+    /// Each under a lock of its own: whoever waits for one sequence must not stop the others.
+    blocks: Mutex<BTreeMap<TableId, SharedBlock>>,
     counters: AsyncMutex<BTreeMap<Counter, (u64, u64)>>,
 }
+
+type SharedBlock = Arc<AsyncMutex<Option<Block>>>;
 
 #[derive(Clone, Copy, Debug)]
 struct Block {
@@ -58,16 +61,17 @@ impl SequenceCache {
     pub fn new(client: TxnClient) -> SequenceCache {
         SequenceCache {
             client,
-            blocks: AsyncMutex::new(BTreeMap::new()),
+            blocks: Mutex::new(BTreeMap::new()),
             counters: AsyncMutex::new(BTreeMap::new()),
         }
     }
 
     /// The next number for a transaction with this stamp.
     async fn next(&self, id: TableId, name: &str, sequence: &Sequence, stamp: Stamp) -> Result<i64> {
-        let mut blocks = self.blocks.lock().await;
+        let shared = self.block(id);
+        let mut held = shared.lock().await;
         let fence = (!stamp.fence_open).then_some(stamp.fence);
-        let mut block = blocks.remove(&id);
+        let mut block = held.take();
         if let Some(old) = &mut block
             && (old.fence.is_none() || old.fence != fence)
         {
@@ -85,8 +89,12 @@ impl SequenceCache {
         block.left -= 1;
         // Past the last number of a block the sum is not used.
         block.next = block.next.wrapping_add(sequence.increment);
-        blocks.insert(id, block);
+        *held = Some(block);
         Ok(value)
+    }
+
+    fn block(&self, id: TableId) -> SharedBlock {
+        Arc::clone(self.blocks.lock().entry(id).or_default())
     }
 
     async fn read_state(&self, id: TableId) -> Result<Option<SequenceState>> {
@@ -129,8 +137,9 @@ impl SequenceCache {
 
     /// Sets a sequence for everybody, at once.
     async fn set(&self, id: TableId, value: i64, called: bool) -> Result<()> {
-        let mut blocks = self.blocks.lock().await;
-        blocks.remove(&id);
+        let shared = self.block(id);
+        let mut held = shared.lock().await;
+        *held = None;
         self.retrying(|txn| {
             Box::pin(async move {
                 txn.open_fence().await?;
@@ -145,7 +154,7 @@ impl SequenceCache {
 
     /// Forgets what is reserved of a sequence (it is being changed or dropped).
     pub async fn forget(&self, id: TableId) {
-        self.blocks.lock().await.remove(&id);
+        *self.block(id).lock().await = None;
     }
 
     /// The first of `count` consecutive numbers that nobody else gets.
