@@ -37,7 +37,7 @@ proptest! {
 
     #[test]
     fn bytes_keep_their_order_and_are_prefix_free(a: Vec<u8>, b: Vec<u8>) {
-        let (x, y) = (encode(|k, v: &[u8]| put_bytes(k, v), &a), encode(|k, v: &[u8]| put_bytes(k, v), &b));
+        let (x, y) = (encode(|k, v: &Vec<u8>| put_bytes(k, v), &a), encode(|k, v: &Vec<u8>| put_bytes(k, v), &b));
         prop_assert_eq!(x.cmp(&y), a.cmp(&b));
         prop_assert!(a == b || !y.starts_with(&x));
         prop_assert_eq!(take_bytes(&mut &x[..]), Ok(a));
@@ -45,7 +45,7 @@ proptest! {
 
     #[test]
     fn descending_is_the_reverse(a: Vec<u8>, b: Vec<u8>) {
-        let (mut x, mut y) = (encode(|k, v: &[u8]| put_bytes(k, v), &a), encode(|k, v: &[u8]| put_bytes(k, v), &b));
+        let (mut x, mut y) = (encode(|k, v: &Vec<u8>| put_bytes(k, v), &a), encode(|k, v: &Vec<u8>| put_bytes(k, v), &b));
         invert(&mut x, 0);
         invert(&mut y, 0);
         prop_assert_eq!(x.cmp(&y), b.cmp(&a));

@@ -4,7 +4,8 @@ use sqlparser::ast::{self, Spanned};
 
 use super::{
     collect::Marker,
-    expr::{Clause, ExprBinder, marked, settle, unify},
+    build::{marked, settle, unify},
+    expr::{Clause, ExprBinder},
     scope::{fold, missing_table, qualified},
 };
 use crate::{

@@ -9,7 +9,7 @@ use super::{
     expr::{Clause, ExprBinder},
     from::{Ctes, Item, Surroundings},
     scope::{Names, Scope, ScopeTable, fold, name_parts},
-    select::{coerce_column, values_plan},
+    columns::{coerce_column, values_plan},
     target::unique_index,
 };
 use crate::{
@@ -433,7 +433,7 @@ impl Binder<'_> {
         }
         for item in &mut items {
             let taken = std::mem::replace(&mut item.expr, Expr::boolean(false));
-            item.expr = super::expr::settle(taken)?;
+            item.expr = super::build::settle(taken)?;
             item.column.ty = item.expr.ty();
         }
         let (expressions, columns) = items.into_iter().map(|item| (item.expr, item.column)).unzip();

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use sqlparser::ast::{self, BinaryOperator, Expr as Syntax, Spanned, UnaryOperator};
 
 use super::{
-    Binder, call, collect,
-    collect::{Collected, Marker},
+    Binder,
+    build::{compare, conjunction, negate, number, settle, unify, unknown_text},
+    call,
+    collect::Collected,
     data_type,
     from::Ctes,
     scope::{Found, Names, fold, name_parts},
@@ -19,7 +21,7 @@ use crate::{
         function,
     },
     plan::ApplyKind,
-    types::{DataType, Value},
+    types::DataType,
 };
 
 /// Where an expression stands: decides what it may hold.
@@ -206,66 +208,6 @@ impl<'b> ExprBinder<'b> {
             }
             _ => self.special(syntax),
         }
-    }
-
-    fn call_at(&self, name: &str, args: Vec<Expr>, position: Option<u32>) -> Result<Expr> {
-        function::call(name, None, args).map_err(|error| error.at(position))
-    }
-
-    /// Syntax of its own for ordinary functions.
-    fn special(&mut self, syntax: &Syntax) -> Result<Expr> {
-        let at = self.start(syntax);
-        let (name, args): (&str, Vec<Expr>) = match syntax {
-            Syntax::Extract { field, expr, .. } => {
-                let field = field.to_string().trim_matches('\'').to_lowercase();
-                ("extract", vec![text(&field), self.expr(expr)?])
-            }
-            Syntax::Ceil { expr, .. } => ("ceil", vec![self.expr(expr)?]),
-            Syntax::Floor { expr, .. } => ("floor", vec![self.expr(expr)?]),
-            Syntax::Position { expr, r#in } => {
-                let needle = self.expr(expr)?;
-                ("position", vec![self.expr(r#in)?, needle])
-            }
-            Syntax::Substring { expr, substring_from, substring_for, .. } => {
-                let mut args = vec![self.expr(expr)?];
-                match (substring_from, substring_for) {
-                    (Some(from), _) => args.push(self.expr(from)?),
-                    (None, Some(_)) => args.push(Expr::constant(Value::Int4(1), DataType::INT4)),
-                    (None, None) => {}
-                }
-                if let Some(length) = substring_for {
-                    args.push(self.expr(length)?);
-                }
-                ("substring", args)
-            }
-            Syntax::Trim { trim_where, trim_what, expr, trim_characters } => {
-                let name = match trim_where {
-                    Some(ast::TrimWhereField::Leading) => "ltrim",
-                    Some(ast::TrimWhereField::Trailing) => "rtrim",
-                    _ => "btrim",
-                };
-                let mut args = vec![self.expr(expr)?];
-                if let Some(what) = trim_what {
-                    args.push(self.expr(what)?);
-                }
-                for what in trim_characters.iter().flatten() {
-                    args.push(self.expr(what)?);
-                }
-                (name, args)
-            }
-            Syntax::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
-                let mut args = vec![self.expr(expr)?, self.expr(overlay_what)?, self.expr(overlay_from)?];
-                if let Some(length) = overlay_for {
-                    args.push(self.expr(length)?);
-                }
-                ("overlay", args)
-            }
-            Syntax::Wildcard(_) | Syntax::QualifiedWildcard(..) => {
-                return Err(SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at or near \"*\"").at(at));
-            }
-            _ => return Err(SqlError::unsupported("this expression").at(at)),
-        };
-        self.call_at(name, args, at)
     }
 
     fn identifier(&mut self, ident: &ast::Ident) -> Result<Expr> {
@@ -612,61 +554,6 @@ impl<'b> ExprBinder<'b> {
         }
         Ok(expr)
     }
-
-    fn scalar(&mut self, query: &ast::Query) -> Result<Expr> {
-        let (plan, columns) = self.subquery(query)?;
-        let [column] = &columns[..] else { return Err(self.one_column(query)) };
-        let ty = column.ty;
-        let marker = self.collected.subquery(plan, ApplyKind::Scalar { ty });
-        Ok(Expr::Column { slot: marker.slot(), ty })
-    }
-
-    /// `ARRAY(SELECT …)`.
-    pub fn array_subquery(&mut self, query: &ast::Query) -> Result<Expr> {
-        let (plan, columns) = self.subquery(query)?;
-        let [column] = &columns[..] else { return Err(self.one_column(query)) };
-        let ty = column.ty.array().ok_or_else(|| SqlError::unsupported(format!("an array of {}", column.ty)))?;
-        let marker = self.collected.subquery(plan, ApplyKind::Array { element: column.ty });
-        Ok(Expr::Column { slot: marker.slot(), ty })
-    }
-
-    fn one_column(&self, query: &ast::Query) -> SqlError {
-        SqlError::new(SqlState::SYNTAX_ERROR, "subquery must return only one column")
-            .at(self.binder.position(query.span().start).map(|position| position.saturating_sub(1).max(1)))
-    }
-
-    /// `left OP ANY (subquery)`.
-    fn quantified(&mut self, left: &Syntax, name: &str, query: &ast::Query, all: bool) -> Result<Expr> {
-        let at = self.operator_position(left);
-        let operand = self.expr(left)?;
-        let (plan, columns) = self.subquery(query)?;
-        let operands = match operand {
-            Expr::Row(parts) => parts,
-            other => vec![other],
-        };
-        if operands.len() != columns.len() {
-            let many = if columns.len() > operands.len() { "many" } else { "few" };
-            return Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("subquery has too {many} columns")).at(at));
-        }
-        let right = columns
-            .iter()
-            .enumerate()
-            .map(|(index, column)| Expr::Column { slot: collect::SUBPLAN_COLUMN + index, ty: column.ty });
-        let (left, right) = match operands.len() {
-            1 => (operands.into_iter().next(), right.into_iter().next()),
-            _ => (Some(Expr::Row(operands)), Some(Expr::Row(right.collect()))),
-        };
-        let (Some(left), Some(right)) = (left, right) else {
-            return Err(SqlError::new(SqlState::SYNTAX_ERROR, "subquery has too few columns").at(at));
-        };
-        let comparison = compare(name, left, right).map_err(|error| error.at(at))?;
-        if comparison.ty() != DataType::BOOL {
-            let message = "operator of a quantified comparison must yield boolean";
-            return Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message).at(at));
-        }
-        let marker = self.collected.subquery(plan, ApplyKind::Quantified { comparison, all });
-        Ok(Expr::Column { slot: marker.slot(), ty: DataType::BOOL })
-    }
 }
 
 /// The SQL text of a binary operator.
@@ -675,116 +562,4 @@ fn operator_name(op: &BinaryOperator) -> String {
         BinaryOperator::PGCustomBinaryOperator(parts) => parts.last().cloned().unwrap_or_default(),
         other => other.to_string(),
     }
-}
-
-/// An operator between two values or two rows.
-pub(super) fn compare(name: &str, left: Expr, right: Expr) -> Result<Expr> {
-    let (left, right) = match (left, right) {
-        (Expr::Row(left), Expr::Row(right)) => (left, right),
-        (left, right) => return function::operator(name, Some(left), right),
-    };
-    if left.len() != right.len() {
-        return Err(SqlError::new(SqlState::SYNTAX_ERROR, "unequal number of entries in row expressions"));
-    }
-    match name {
-        "=" | "<>" | "!=" => {
-            let tests: Result<Vec<Expr>> =
-                left.into_iter().zip(right).map(|(left, right)| compare(name, left, right)).collect();
-            Ok(if name == "=" { Expr::And(tests?) } else { Expr::Or(tests?) })
-        }
-        "<" | "<=" | ">" | ">=" => row_order(name, &left, &right),
-        _ => Err(SqlError::unsupported(format!("operator {name} between rows"))),
-    }
-}
-
-/// `(a, b) < (c, d)` is `a < c OR (a = c AND b < d)`.
-fn row_order(name: &str, left: &[Expr], right: &[Expr]) -> Result<Expr> {
-    let strict = &name[..1];
-    let (Some((a, left)), Some((b, right))) = (left.split_first(), right.split_first()) else {
-        return Ok(Expr::boolean(name.len() == 2));
-    };
-    if left.is_empty() {
-        return compare(name, a.clone(), b.clone());
-    }
-    let first = compare(strict, a.clone(), b.clone())?;
-    let tie = compare("=", a.clone(), b.clone())?;
-    Ok(Expr::Or(vec![first, Expr::And(vec![tie, row_order(name, left, right)?])]))
-}
-
-pub(super) fn negate(expr: Expr, negated: bool) -> Expr {
-    if negated { Expr::Not(Box::new(expr)) } else { expr }
-}
-
-/// All must hold; nested conjunctions are flattened, none is true.
-pub(crate) fn conjunction(parts: impl Iterator<Item = Expr>) -> Expr {
-    let mut flat = Vec::new();
-    for part in parts {
-        match part {
-            Expr::And(inner) => flat.extend(inner),
-            other => flat.push(other),
-        }
-    }
-    match flat.len() {
-        0 => Expr::boolean(true),
-        1 => flat.remove(0),
-        _ => Expr::And(flat),
-    }
-}
-
-fn text(value: &str) -> Expr {
-    Expr::constant(Value::text(value), DataType::TEXT)
-}
-
-fn unknown_text(value: &str) -> Result<Expr> {
-    if value.contains('\0') {
-        return Err(SqlError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\": 0x00"));
-    }
-    Ok(Expr::constant(Value::text(value), DataType::UNKNOWN))
-}
-
-/// A numeric literal: the smallest of integer, bigint and numeric that holds it.
-fn number(digits: &str) -> Result<Expr> {
-    let plain = digits.replace('_', "");
-    if let Ok(value) = plain.parse::<i64>() {
-        return Ok(match i32::try_from(value) {
-            Ok(small) => Expr::constant(Value::Int4(small), DataType::INT4),
-            Err(_) => Expr::constant(Value::Int8(value), DataType::INT8),
-        });
-    }
-    cast::coerce(unknown_text(&plain)?, DataType::NUMERIC, -1, CastContext::Explicit)
-}
-
-/// Text where the type is still unknown.
-pub(super) fn settle(expr: Expr) -> Result<Expr> {
-    match expr.ty() {
-        DataType::UNKNOWN => cast::coerce(expr, DataType::TEXT, -1, CastContext::Implicit),
-        _ => Ok(expr),
-    }
-}
-
-/// Makes expressions one type, by PostgreSQL's rules for UNION, CASE and the like.
-pub(super) fn unify(what: &str, exprs: Vec<Expr>) -> Result<(Vec<Expr>, DataType)> {
-    let types: Vec<DataType> = exprs.iter().map(Expr::ty).collect();
-    let ty = common(what, &types)?;
-    let exprs: Result<Vec<Expr>> =
-        exprs.into_iter().map(|expr| cast::coerce(expr, ty, -1, CastContext::Implicit)).collect();
-    Ok((exprs?, ty))
-}
-
-/// The common type, or an error that names the construct.
-pub(super) fn common(what: &str, types: &[DataType]) -> Result<DataType> {
-    let known: Vec<DataType> = types.iter().copied().filter(|ty| *ty != DataType::UNKNOWN).collect();
-    match known.first() {
-        None => Ok(DataType::TEXT),
-        Some(first) => cast::common_type(&known).map_err(|_| {
-            let other = known.iter().find(|ty| cast::common_type(&[*first, **ty]).is_err()).unwrap_or(first);
-            let message = format!("{what} types {first} and {other} cannot be matched");
-            SqlError::new(SqlState::DATATYPE_MISMATCH, message)
-        }),
-    }
-}
-
-/// The slot that stands for a marker.
-pub(super) fn marked(marker: Marker, ty: DataType) -> Expr {
-    Expr::Column { slot: marker.slot(), ty }
 }

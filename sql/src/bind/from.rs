@@ -7,7 +7,8 @@ use sqlparser::ast::{self, Spanned, TableFactor};
 use super::{
     Binder, VIEW_DEPTH_MAX,
     collect::lower_outer,
-    expr::{Clause, ExprBinder, common, compare, conjunction},
+    build::{common, compare, conjunction},
+    expr::{Clause, ExprBinder},
     scope::{Names, Scope, ScopeColumn, fold, qualified},
 };
 use crate::{

@@ -5,14 +5,19 @@
 //! (what expressions need of the plan below them: subqueries, aggregates), `from` (tables and joins), `select`, `grouping`,
 //! `change` (INSERT, UPDATE, DELETE), `target` (constraints).
 
+mod build;
 mod call;
 mod change;
+mod clauses;
 mod collect;
+mod columns;
 mod expr;
 mod from;
 mod grouping;
+mod output;
 mod scope;
 mod select;
+mod special;
 mod target;
 
 use std::{
@@ -28,7 +33,7 @@ use self::{
     expr::{Clause, ExprBinder},
     scope::{Names, Scope},
 };
-pub(crate) use self::{expr::conjunction, scope::shift_columns};
+pub(crate) use self::{build::conjunction, scope::shift_columns};
 use crate::{
     catalog::{CatalogView, Relation, RelationKind},
     error::{Result, SqlError, SqlState},

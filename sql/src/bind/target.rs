@@ -136,7 +136,7 @@ impl Binder<'_> {
                     .sequences
                     .push(SequenceCall { function: SequenceFunction::NextValue, args: vec![arg] });
                 let marker = super::collect::Marker::Sequence(expressions.collected.sequences.len() - 1);
-                super::expr::marked(marker, DataType::INT8)
+                super::build::marked(marker, DataType::INT8)
             }
             _ => return Ok(Expr::null(column.ty)),
         };

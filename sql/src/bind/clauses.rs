@@ -1,0 +1,178 @@
+//! The clauses of a SELECT that refer to its output columns: GROUP BY, ORDER BY, DISTINCT ON, FOR UPDATE.
+
+use sqlparser::ast::{self, Spanned};
+use txn::{LockMode, WaitPolicy};
+
+use super::{
+    Binder,
+    collect::Marker,
+    expr::{Clause, ExprBinder},
+    build::settle,
+    output::{SelectItem, is_marker},
+    scope::{Scope, fold, qualified},
+};
+use crate::{
+    error::{Result, SqlError, SqlState},
+    expr::Expr,
+    plan::OutputColumn,
+    types::DataType,
+};
+
+impl Binder<'_> {
+    /// GROUP BY: `None` when there is no such clause.
+    pub(super) fn group_items(
+        &self,
+        expressions: &mut ExprBinder<'_>,
+        group_by: &ast::GroupByExpr,
+        items: &[SelectItem],
+    ) -> Result<Option<Vec<Expr>>> {
+        let list = match group_by {
+            ast::GroupByExpr::Expressions(list, modifiers) if modifiers.is_empty() => list,
+            _ => return Err(SqlError::unsupported("this form of GROUP BY")),
+        };
+        if list.is_empty() {
+            return Ok(None);
+        }
+        let mut groups: Vec<Expr> = Vec::new();
+        for syntax in list {
+            if matches!(syntax, ast::Expr::GroupingSets(_) | ast::Expr::Cube(_) | ast::Expr::Rollup(_)) {
+                return Err(SqlError::unsupported("GROUPING SETS, CUBE and ROLLUP"));
+            }
+            if matches!(syntax, ast::Expr::Tuple(parts) if parts.is_empty()) {
+                continue;
+            }
+            let group = match self.group_alias(expressions, syntax, items)? {
+                Some(expr) => expr,
+                None => expressions.within(Clause::GroupBy, |this| this.known(syntax))?,
+            };
+            let parts = match group {
+                Expr::Row(parts) => parts,
+                other => vec![other],
+            };
+            for part in parts {
+                if part.any(&mut |expr| is_marker(expr, |marker| matches!(marker, Marker::Aggregate(_) | Marker::Window(_)))) {
+                    let message = "aggregate functions are not allowed in GROUP BY";
+                    return Err(self.locate(SqlError::new(SqlState::GROUPING_ERROR, message), syntax));
+                }
+                if !groups.contains(&part) {
+                    groups.push(part);
+                }
+            }
+        }
+        Ok(Some(groups))
+    }
+
+    /// A GROUP BY item that stands for an item of the select list: by number, or by name where no input column has it.
+    fn group_alias(
+        &self,
+        expressions: &ExprBinder<'_>,
+        syntax: &ast::Expr,
+        items: &[SelectItem],
+    ) -> Result<Option<Expr>> {
+        if let Some(slot) = ordinal(syntax, items.len(), "GROUP BY").map_err(|error| self.locate(error, syntax))? {
+            return Ok(Some(settle(items[slot].expr.clone())?));
+        }
+        let ast::Expr::Identifier(ident) = syntax else { return Ok(None) };
+        let name = fold(ident);
+        if expressions.names.scope.columns.iter().any(|column| !column.hidden && column.name == name) {
+            return Ok(None);
+        }
+        let mut found = items.iter().filter(|item| item.column.name == name);
+        Ok(found.next().map(|item| item.expr.clone()))
+    }
+
+    /// Where an ORDER BY item stands among the output columns; appended when it is none of them.
+    pub(super) fn sort_item(
+        &self,
+        expressions: &mut ExprBinder<'_>,
+        key: &ast::OrderByExpr,
+        items: &mut Vec<SelectItem>,
+        visible: usize,
+        clause: &str,
+    ) -> Result<usize> {
+        if let Some(slot) = ordinal(&key.expr, visible, clause).map_err(|error| self.locate(error, &key.expr))? {
+            return Ok(slot);
+        }
+        if let ast::Expr::Identifier(ident) = &key.expr {
+            let name = fold(ident);
+            let mut found = (0..visible).filter(|&slot| items[slot].column.name == name);
+            if let Some(first) = found.next() {
+                if found.any(|other| items[other].expr != items[first].expr) {
+                    let message = format!("{clause} \"{name}\" is ambiguous");
+                    return Err(self.locate(SqlError::new(SqlState::AMBIGUOUS_COLUMN, message), &key.expr));
+                }
+                return Ok(first);
+            }
+        }
+        let expr = expressions.within(Clause::OrderBy, |this| this.known(&key.expr))?;
+        if let Some(slot) = items.iter().position(|item| item.expr == expr) {
+            return Ok(slot);
+        }
+        let column = OutputColumn { name: String::new(), ty: expr.ty(), typmod: -1, origin: None };
+        items.push(SelectItem { expr, column });
+        Ok(items.len() - 1)
+    }
+
+    /// FOR UPDATE and FOR SHARE: the keys of the tables become extra columns.
+    pub(super) fn lock_items(
+        &self,
+        locks: &[ast::LockClause],
+        scope: &Scope,
+        items: &mut Vec<SelectItem>,
+        collapsed: bool,
+    ) -> Result<Vec<(Vec<usize>, LockMode, WaitPolicy)>> {
+        let mut result = Vec::new();
+        for lock in locks {
+            let (mode, name) = match lock.lock_type {
+                ast::LockType::Update => (LockMode::Exclusive, "FOR UPDATE"),
+                ast::LockType::Share => (LockMode::Shared, "FOR SHARE"),
+            };
+            if collapsed {
+                let message = format!("{name} is not allowed with GROUP BY, DISTINCT or aggregate functions");
+                return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+            }
+            let wait = match lock.nonblock {
+                None => WaitPolicy::Wait,
+                Some(ast::NonBlock::Nowait) => WaitPolicy::NoWait,
+                Some(ast::NonBlock::SkipLocked) => WaitPolicy::SkipLocked,
+            };
+            let only = match &lock.of {
+                None => None,
+                Some(of) => {
+                    let (schema, table) = qualified(of)?;
+                    Some(scope.find_table(schema.as_deref(), &table).ok_or_else(|| {
+                        let message = format!("relation \"{table}\" in {name} clause not found in FROM clause");
+                        SqlError::new(SqlState::UNDEFINED_TABLE, message).at(self.position(of.span().start))
+                    })?)
+                }
+            };
+            let mut keys = Vec::new();
+            for (index, table) in scope.tables.iter().enumerate() {
+                let Some(slot) = table.key_slot.filter(|_| only.is_none_or(|only| only == index)) else { continue };
+                let expr = Expr::Column { slot, ty: DataType::BYTEA };
+                let column = OutputColumn { name: String::new(), ty: DataType::BYTEA, typmod: -1, origin: None };
+                keys.push(items.len());
+                items.push(SelectItem { expr, column });
+            }
+            result.push((keys, mode, wait));
+        }
+        Ok(result)
+    }
+}
+
+/// A bare integer stands for an output column.
+pub(super) fn ordinal(syntax: &ast::Expr, count: usize, clause: &str) -> Result<Option<usize>> {
+    let ast::Expr::Value(ast::ValueWithSpan { value, .. }) = syntax else { return Ok(None) };
+    match value {
+        ast::Value::Number(digits, _) => match digits.to_string().parse::<usize>() {
+            Ok(number) if (1..=count).contains(&number) => Ok(Some(number - 1)),
+            Ok(number) => {
+                let message = format!("{clause} position {number} is not in select list");
+                Err(SqlError::new(SqlState::INVALID_COLUMN_REFERENCE, message))
+            }
+            Err(_) => Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("non-integer constant in {clause}"))),
+        },
+        ast::Value::Placeholder(_) | ast::Value::Null => Ok(None),
+        _ => Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("non-integer constant in {clause}"))),
+    }
+}
