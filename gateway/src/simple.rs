@@ -47,7 +47,8 @@ impl Connection {
             return Err(Fault::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
         }
         let portal = self.session.bind(&prepared, Vec::new())?;
-        let mut portal = OpenPortal { portal: Some(portal), prepared: Some(prepared), formats: Formats::text(), exhausted: None };
+        let mut portal =
+            OpenPortal { portal: Some(portal), prepared: Some(prepared), formats: Formats::text(), exhausted: None };
         self.run_portal(&mut portal, 0, ending, true).await
     }
 }

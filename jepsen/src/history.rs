@@ -97,11 +97,7 @@ impl History<Vec<Step>> {
                 Outcome::Unknown => (":info", &invoked),
             };
             let line = |kind: &str, value: &[String], time: u64| {
-                format!(
-                    ":type {kind} :process {} :f :txn :value [{}] :time {time}",
-                    operation.process,
-                    value.join(" ")
-                )
+                format!(":type {kind} :process {} :f :txn :value [{}] :time {time}", operation.process, value.join(" "))
             };
             lines.push((operation.begin, 0, line(":invoke", &invoked, operation.begin)));
             lines.push((operation.end, 1, line(kind, value, operation.end.min(i64::MAX as u64))));

@@ -94,7 +94,9 @@ impl CopyIn {
 
     fn next_line(&mut self, last: bool) -> Result<Option<Line>> {
         let number = self.reader.line_number() + 1;
-        self.reader.next_line(last).map_err(|error| error.context(format!("COPY {}, line {number}", self.relation.name)))
+        self.reader
+            .next_line(last)
+            .map_err(|error| error.context(format!("COPY {}, line {number}", self.relation.name)))
     }
 
     async fn line(&mut self, line: &Line, txn: &mut Txn, canceller: &Canceller) -> Result<()> {

@@ -37,7 +37,11 @@ pub enum Body {
     /// A statement that the parser does not know.
     Own(Box<OwnStatement>),
     /// `ALTER TABLE name SPLIT AT VALUES (…), …` (and `ALTER INDEX`): ours.
-    SplitAt { relation: ast::ObjectName, is_index: bool, rows: Vec<Vec<ast::Expr>> },
+    SplitAt {
+        relation: ast::ObjectName,
+        is_index: bool,
+        rows: Vec<Vec<ast::Expr>>,
+    },
 }
 
 /// Splits a text into statements and parses each. Empty statements between semicolons are left out; a text without any

@@ -41,7 +41,8 @@ fn rescued_statements() {
     }
     let freeze = shown("copy t from stdin with (freeze on, header off)");
     assert_eq!(freeze, shown("copy t from stdin with (freeze true, header false)"));
-    let Body::SplitAt { rows, is_index, .. } = &parse("alter table s.t split at values (1), (2)").unwrap()[0].body else {
+    let Body::SplitAt { rows, is_index, .. } = &parse("alter table s.t split at values (1), (2)").unwrap()[0].body
+    else {
         panic!()
     };
     assert_eq!((rows.len(), *is_index), (2, false));

@@ -28,14 +28,14 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
 
-pub use activity::Canceller;
 pub(crate) use activity::Activity;
+pub use activity::Canceller;
 pub use database::{BOOTSTRAP_ROLE, DATABASE_NAMES, Database, Options};
 pub(crate) use environment::Environment;
 pub use portal::{Portal, Prepared, Statement};
-pub(crate) use utility::{fold, object_name};
 use portal::{Run, TextCache};
 use state::{Failed, State, Transaction};
+pub(crate) use utility::{fold, object_name};
 
 use crate::{
     catalog::{SessionCatalog, Snapshot, functions::SessionFunctions, sequence::SequenceMemory},
@@ -76,9 +76,15 @@ pub enum Step {
     /// An empty statement.
     Empty,
     /// COPY FROM STDIN: feed `Session::copy_data` and then `copy_done` / `copy_fail`.
-    CopyIn { columns: usize, binary: bool },
+    CopyIn {
+        columns: usize,
+        binary: bool,
+    },
     /// COPY TO STDOUT begins: call again, each `CopyData` is one message's payload.
-    CopyOut { columns: usize, binary: bool },
+    CopyOut {
+        columns: usize,
+        binary: bool,
+    },
     CopyData(Vec<bytes::Bytes>),
 }
 
@@ -394,9 +400,10 @@ impl Session {
     /// The session as expressions see it, together with the catalog as names are looked up in it.
     fn view(&mut self, snapshot: &Arc<Snapshot>) -> (Arc<SessionView>, SessionCatalog) {
         let generation = self.settings.generation();
-        let fresh = self.view.as_ref().is_some_and(|view| {
-            view.generation == generation && Arc::ptr_eq(&view.snapshot, snapshot)
-        });
+        let fresh = self
+            .view
+            .as_ref()
+            .is_some_and(|view| view.generation == generation && Arc::ptr_eq(&view.snapshot, snapshot));
         if !fresh {
             let mut view = self.bare_view();
             // A user may be called as a system schema; that must not bring the system's views into sight.
@@ -405,9 +412,8 @@ impl Session {
             if names_user && self.settings.get("search_path").contains("$user") {
                 view.search_path.retain(|name| name != user);
             }
-            let exists = |name: &String| {
-                crate::catalog::system::is_system_schema(name) || snapshot.schema(name).is_some()
-            };
+            let exists =
+                |name: &String| crate::catalog::system::is_system_schema(name) || snapshot.schema(name).is_some();
             view.search_path.retain(exists);
             let search_path: Arc<[String]> = view.search_path.clone().into();
             let snapshot = Arc::clone(snapshot);

@@ -349,9 +349,7 @@ fn validated(name: &str, value: &str) -> Result<(String, String)> {
             }
             number.to_string()
         }
-        Kind::Millis(low, high) => {
-            bounded(name, with_unit(value, MILLIS).ok_or_else(invalid)?, low, high, " ms")?
-        }
+        Kind::Millis(low, high) => bounded(name, with_unit(value, MILLIS).ok_or_else(invalid)?, low, high, " ms")?,
         Kind::KiloBytes(low, high) => {
             bounded(name, with_unit(value, KILOBYTES).ok_or_else(invalid)?, low, high, " kB")?
         }

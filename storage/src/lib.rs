@@ -26,9 +26,9 @@ pub mod message;
 mod oracle;
 pub mod peer;
 pub mod range;
-mod slog_adapter;
 pub mod router;
 pub mod shell;
+mod slog_adapter;
 pub mod store;
 pub mod wal;
 

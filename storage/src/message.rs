@@ -25,14 +25,31 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RequestBody {
     /// Evaluate a command on the leader of a range.
-    Evaluate { range: RangeId, epoch: u64, command: Bytes },
+    Evaluate {
+        range: RangeId,
+        epoch: u64,
+        command: Bytes,
+    },
     /// `count` consecutive timestamps from the oracle; the answer's stamp is the first.
-    Stamp { count: u32 },
-    Fence { op: FenceOp },
+    Stamp {
+        count: u32,
+    },
+    Fence {
+        op: FenceOp,
+    },
     /// Descriptors of ranges from the one that holds `key` on, at most `limit`. From the cluster's map: a hint.
-    Lookup { key: Bytes, limit: u32 },
-    Split { range: RangeId, key: Bytes },
-    TransferLeader { range: RangeId, to: NodeId },
+    Lookup {
+        key: Bytes,
+        limit: u32,
+    },
+    Split {
+        range: RangeId,
+        key: Bytes,
+    },
+    TransferLeader {
+        range: RangeId,
+        to: NodeId,
+    },
     /// The ranges of which this node is the leader.
     LocalRanges,
     NodeStatus,
@@ -46,7 +63,10 @@ pub struct Response {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum ResponseBody {
-    Evaluated { reply: Bytes, replicated: bool },
+    Evaluated {
+        reply: Bytes,
+        replicated: bool,
+    },
     Stamp(Stamp),
     /// Each with its presumed leader.
     Descriptors(Vec<(Descriptor, Option<NodeId>)>),
@@ -54,12 +74,17 @@ pub enum ResponseBody {
     Node(NodeStatus),
     Done,
     /// Not the leader (or its lease has run out). Nothing was executed unless `maybe_applied`.
-    NotLeader { hint: Option<NodeId>, maybe_applied: bool },
+    NotLeader {
+        hint: Option<NodeId>,
+        maybe_applied: bool,
+    },
     /// The epoch was wrong; these are the current descriptors of what this node knows around the span.
     RangeChanged(Vec<Descriptor>),
     Overloaded(String),
     /// The deadline passed while the request was parked.
-    Timeout { maybe_applied: bool },
+    Timeout {
+        maybe_applied: bool,
+    },
     Refused(String),
 }
 
@@ -72,15 +97,27 @@ pub struct ClientId(pub u64);
 pub enum Event {
     /// Time has passed; sent every [`crate::store::Options::tick`].
     Tick,
-    Request { client: ClientId, request: Request },
+    Request {
+        client: ClientId,
+        request: Request,
+    },
     /// The connection is gone: drop its parked requests.
-    ClientGone { client: ClientId },
+    ClientGone {
+        client: ClientId,
+    },
     /// A message of another node (`PeerMessage`, encoded).
-    Peer { from: NodeId, message: Bytes },
+    Peer {
+        from: NodeId,
+        message: Bytes,
+    },
     /// All log records of effects up to this sequence number are durable.
-    Persisted { sequence: u64 },
+    Persisted {
+        sequence: u64,
+    },
     /// The flush asked for by `Effects::flush` with this sequence number has ended.
-    Flushed { sequence: u64 },
+    Flushed {
+        sequence: u64,
+    },
 }
 
 /// What a node wants done, in any order, except: `log` is appended and synced, then reported by [`Event::Persisted`].

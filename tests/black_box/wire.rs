@@ -166,7 +166,8 @@ async fn a_client_that_vanishes_takes_its_statement_with_it() {
     let mut raw = Raw::session(shared().addr);
     raw.send(&query("UPDATE vanish SET n = 2 WHERE id = 1"));
     let watcher = connect(&shared().url).await;
-    let running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE vanish SET n = 2%' AND state = 'active'";
+    let running =
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'UPDATE vanish SET n = 2%' AND state = 'active'";
     eventually("the update runs", async || (one(&watcher, running).await == "1").then_some(())).await;
     drop(raw);
     eventually("the update is gone", async || (one(&watcher, running).await == "0").then_some(())).await;

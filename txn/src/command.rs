@@ -28,29 +28,58 @@ pub enum Command {
     Lock(Lock),
     /// Releases the in-memory locks of a transaction in this range (after rollback, or commit of what it wrote), and
     /// withdraws its requests that wait here: those are answered `Waiting` or `Blocked` by nobody.
-    Unlock { txn: TxnId, keys: Vec<Key> },
+    Unlock {
+        txn: TxnId,
+        keys: Vec<Key>,
+    },
     /// Checks that nothing appeared in the spans within `(from, to]`, and records the read at `to`.
-    Refresh { txn: TxnId, spans: Vec<Span>, from: Timestamp, to: Timestamp },
+    Refresh {
+        txn: TxnId,
+        spans: Vec<Span>,
+        from: Timestamp,
+        to: Timestamp,
+    },
     /// 1PC: checks and writes committed versions in one proposal.
     CommitOneRange(Prewrite),
     Prewrite(Prewrite),
     /// Turns intents into versions (`commit_ts` given) or removes them. Unknown intents are skipped: resolved already.
-    Resolve { txn: TxnId, keys: Vec<Key>, commit_ts: Option<Timestamp> },
+    Resolve {
+        txn: TxnId,
+        keys: Vec<Key>,
+        commit_ts: Option<Timestamp>,
+    },
     /// Asked at the range of the primary: what became of this transaction? Changes nothing.
-    Query { txn: TxnId, primary: Key },
+    Query {
+        txn: TxnId,
+        primary: Key,
+    },
     /// Asked at the primary's range when the owner is gone: decides a transaction that is not STAGED. Committed stays
     /// committed; anything else becomes aborted by a marker that makes a late prewrite fail. A STAGED one is left as it is
     /// and answered `Staged`. Also for an owner that gives up after a `Prewrite` or `CommitOneRange` whose fate it does not
     /// know: a late copy of that request then does nothing. `at` is any timestamp not before the transaction's begin (its
     /// write timestamp, as known to the asker): it tells when the marker may be forgotten.
-    Abort { txn: TxnId, primary: Key, at: Timestamp },
+    Abort {
+        txn: TxnId,
+        primary: Key,
+        at: Timestamp,
+    },
     /// Recovery of a STAGED transaction: for each key, is its intent (at `write_ts`) or its version there? With a marker in
     /// place of each missing one, so that it can never appear later.
-    Prevent { txn: TxnId, write_ts: Timestamp, keys: Vec<Key> },
+    Prevent {
+        txn: TxnId,
+        write_ts: Timestamp,
+        keys: Vec<Key>,
+    },
     /// The transaction is alive: keeps its locks and its record in this range from expiring.
-    Heartbeat { txn: TxnId, primary: Option<Key> },
+    Heartbeat {
+        txn: TxnId,
+        primary: Option<Key>,
+    },
     /// Volatile wait-for edges, sent by waiting gateways to the range that holds the detector key. Finds cycles over ranges.
-    Wait { waiter: WaitNode, holders: Vec<TxnId> },
+    Wait {
+        waiter: WaitNode,
+        holders: Vec<TxnId>,
+    },
     /// Committed versions at `write_ts`, in a key space that no other transaction can see yet (a new index). No locks, no
     /// conflict checks but the duplicate check.
     BulkWrite(BulkWrite),
@@ -58,9 +87,15 @@ pub enum Command {
     /// the range refuses reads and prewrites below. `below` must be at most an oracle timestamp already handed out less the
     /// retention (`server::Options::retention`), and intents below it must have been resolved in all ranges before anything
     /// is dropped in any (`limit` 0 drops nothing and lists them in [`CollectReply::intents`]).
-    CollectGarbage { span: Span, below: Timestamp, limit: u32 },
+    CollectGarbage {
+        span: Span,
+        below: Timestamp,
+        limit: u32,
+    },
     /// Deletes all data in a span: the key space of a dropped index, which nobody can name any more.
-    ClearSpan { span: Span },
+    ClearSpan {
+        span: Span,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -223,7 +258,10 @@ pub enum PrewriteReply {
 pub enum RefreshReply {
     Done,
     /// A version or foreign intent within the interval.
-    Changed { key: Key, other: TxnId },
+    Changed {
+        key: Key,
+        other: TxnId,
+    },
 }
 
 /// What a primary knows of its transaction.
@@ -234,9 +272,16 @@ pub enum TxnStatus {
     /// No trace: not prewritten here (yet), or long forgotten.
     Unknown,
     /// The primary's intent without a list: undecided until the primary is resolved.
-    Pending { write_ts: Timestamp, alive: bool },
+    Pending {
+        write_ts: Timestamp,
+        alive: bool,
+    },
     /// The primary's intent with the list of all other keys: committed if all are there.
-    Staged { write_ts: Timestamp, others: Vec<Key>, alive: bool },
+    Staged {
+        write_ts: Timestamp,
+        others: Vec<Key>,
+        alive: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

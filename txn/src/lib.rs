@@ -17,16 +17,14 @@
 //!
 //! **Invariant**: knows keys and values, but not tables, rows or SQL types. No runtime, no clock but `base::Runtime`.
 
+pub mod client;
 pub mod command;
 pub mod error;
-pub mod client;
 pub mod mvcc;
 pub mod server;
 pub mod testing;
 
-pub use client::{
-    CommitInfo, Faults, LockedRow, Options, Savepoint, ScanPage, ScanRequest, Txn, TxnClient, TxnStats,
-};
+pub use client::{CommitInfo, Faults, LockedRow, Options, Savepoint, ScanPage, ScanRequest, Txn, TxnClient, TxnStats};
 pub use command::{Command, LockMode, Pushdown, RowSink, Verdict, WaitPolicy};
 pub use error::{Error, Result};
 /// What the layer above sees of the cluster besides transactions: fences, and the views of ranges and nodes.

@@ -37,8 +37,9 @@ fn main() -> Result<()> {
     match Arguments::parse().chore {
         Chore::Tidy => tidy::run(),
         Chore::Ci => run(Command::new("./test").current_dir(root()?)),
-        Chore::Sim { arguments } => run(cargo(&["run", "--quiet", "--package", "locus-jepsen", "--bin", "locus-sim", "--"])?
-            .args(arguments)),
+        Chore::Sim { arguments } => {
+            run(cargo(&["run", "--quiet", "--package", "locus-jepsen", "--bin", "locus-sim", "--"])?.args(arguments))
+        }
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Failover(arguments) => bench::failover::run(&arguments),
     }

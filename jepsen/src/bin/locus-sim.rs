@@ -112,7 +112,9 @@ fn one_seed(arguments: &Arguments, seed: u64, totals: &Mutex<Totals>) {
         report.trace.iter().for_each(|line| println!("{line}"));
     }
     if !report.is_green() {
-        println!("seed {seed} {name}: FAILED   replay: cargo xtask sim --seed {seed} --seeds 1 --workload {name} --trace");
+        println!(
+            "seed {seed} {name}: FAILED   replay: cargo xtask sim --seed {seed} --seeds 1 --workload {name} --trace"
+        );
         report.failures.iter().for_each(|failure| println!("  {failure}"));
     }
     add(&mut totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner), &report);

@@ -6,9 +6,15 @@ use crate::history::{History, Outcome};
 /// A bank operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    Transfer { from: i64, to: i64, amount: i64 },
+    Transfer {
+        from: i64,
+        to: i64,
+        amount: i64,
+    },
     /// All balances by account; `None` while not known.
-    ReadAll { balances: Option<Vec<(i64, i64)>> },
+    ReadAll {
+        balances: Option<Vec<(i64, i64)>>,
+    },
 }
 
 pub fn check(history: &History<Step>, total: i64) -> Vec<Anomaly> {

@@ -80,7 +80,10 @@ fn orders(
         if !orders[&key].starts_with(seen) {
             anomalies.push(Anomaly {
                 kind: Kind::IncompatibleOrder,
-                explanation: format!("operation {index} read {key} as {seen:?}, which is no prefix of {:?}", orders[&key]),
+                explanation: format!(
+                    "operation {index} read {key} as {seen:?}, which is no prefix of {:?}",
+                    orders[&key]
+                ),
             });
         }
     }
@@ -121,7 +124,10 @@ fn internal(operation: &Txn, anomalies: &mut Vec<Anomaly>) {
                 if !seen.ends_with(own) || known.get(key).is_some_and(|list| list != seen) {
                     anomalies.push(Anomaly {
                         kind: Kind::Internal,
-                        explanation: format!("operation {} read {key} as {seen:?} after its own steps", operation.index),
+                        explanation: format!(
+                            "operation {} read {key} as {seen:?} after its own steps",
+                            operation.index
+                        ),
                     });
                 }
                 known.insert(*key, seen.clone());

@@ -14,10 +14,18 @@ pub struct Step {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    Read { seen: Option<i64> },
-    Write { value: i64 },
+    Read {
+        seen: Option<i64>,
+    },
+    Write {
+        value: i64,
+    },
     /// `applied` is what the client was told; of an unknown outcome it is ignored.
-    CompareAndSet { expected: i64, new: i64, applied: bool },
+    CompareAndSet {
+        expected: i64,
+        new: i64,
+        applied: bool,
+    },
 }
 
 /// Checks each register by itself: linearizability is local (Herlihy and Wing, 1990).

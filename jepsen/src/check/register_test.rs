@@ -36,11 +36,8 @@ fn a_stale_read_is_found() {
 #[test]
 fn two_successful_swaps_of_one_value_are_found() {
     let swap = |new| CompareAndSet { expected: 1, new, applied: true };
-    let history = history(&[
-        (0, 1, Committed, Write { value: 1 }),
-        (2, 9, Committed, swap(2)),
-        (2, 9, Committed, swap(3)),
-    ]);
+    let history =
+        history(&[(0, 1, Committed, Write { value: 1 }), (2, 9, Committed, swap(2)), (2, 9, Committed, swap(3))]);
     assert_eq!(check(&history).len(), 1);
 }
 
@@ -51,10 +48,6 @@ fn an_unknown_write_may_happen_late_or_never() {
         let history = history(&[write.clone(), (50, 60, Committed, Read { seen })]);
         assert_eq!(check(&history), []);
     }
-    let back = history(&[
-        write,
-        (50, 60, Committed, Read { seen: Some(7) }),
-        (70, 80, Committed, Read { seen: None }),
-    ]);
+    let back = history(&[write, (50, 60, Committed, Read { seen: Some(7) }), (70, 80, Committed, Read { seen: None })]);
     assert_eq!(check(&back).len(), 1);
 }

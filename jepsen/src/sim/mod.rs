@@ -2,9 +2,9 @@
 
 pub mod cluster;
 pub mod executor;
+pub mod nemesis;
 pub mod network;
 pub mod node;
-pub mod nemesis;
 pub mod trace;
 pub mod world;
 

@@ -1,6 +1,10 @@
 //! The simulated network: delay, loss, duplication, reordering and partitions between endpoints.
 
-use std::{collections::{BTreeMap, BTreeSet}, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
 use base::{Monotonic, NodeId, Rng};
 

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     check::{Anomaly, Kind},
-    nemesis::{Fault, Schedule},
     history::Outcome,
+    nemesis::{Fault, Schedule},
     workload::{self, Gateway, Gateways, Workload},
 };
 

@@ -20,13 +20,34 @@ use super::{
 
 /// Something that will happen.
 enum Happening {
-    Tick { node: NodeId, life: u64 },
-    Deliver { node: NodeId, event: Event },
-    Answer { call: u64, body: ResponseBody },
-    Synced { node: NodeId, life: u64, sequence: u64 },
-    Flushed { node: NodeId, life: u64, sequence: u64 },
+    Tick {
+        node: NodeId,
+        life: u64,
+    },
+    Deliver {
+        node: NodeId,
+        event: Event,
+    },
+    Answer {
+        call: u64,
+        body: ResponseBody,
+    },
+    Synced {
+        node: NodeId,
+        life: u64,
+        sequence: u64,
+    },
+    Flushed {
+        node: NodeId,
+        life: u64,
+        sequence: u64,
+    },
     /// Effects of a step during which the process was stopped leave when it goes on.
-    Released { node: NodeId, life: u64, effects: Box<Effects> },
+    Released {
+        node: NodeId,
+        life: u64,
+        effects: Box<Effects>,
+    },
 }
 
 /// Requests of gateways that wait for an answer.

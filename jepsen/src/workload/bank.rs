@@ -25,7 +25,8 @@ pub struct Bank {
 
 impl Workload for Bank {
     fn setup(&self, gateways: Gateways) -> BoxFuture<'static, Result<(), String>> {
-        let mut statements = vec!["CREATE TABLE accounts (id int8 PRIMARY KEY, balance int8 NOT NULL CHECK (balance >= 0))".to_owned()];
+        let mut statements =
+            vec!["CREATE TABLE accounts (id int8 PRIMARY KEY, balance int8 NOT NULL CHECK (balance >= 0))".to_owned()];
         let rows: Vec<String> = (0..ACCOUNTS).map(|id| format!("({id}, {INITIAL})")).collect();
         statements.push(format!("INSERT INTO accounts VALUES {}", rows.join(", ")));
         statements.push("ALTER TABLE accounts SPLIT AT VALUES (2), (4)".to_owned());
@@ -45,7 +46,9 @@ impl Workload for Bank {
             let step = draw(process, &mut rng);
             let index = history.lock().begin(process, gateways.now(), step.clone());
             let work = step.clone();
-            let attempt = statement::in_session(&gateways, process, &mut rng, move |session| Box::pin(transact(session, work))).await;
+            let attempt =
+                statement::in_session(&gateways, process, &mut rng, move |session| Box::pin(transact(session, work)))
+                    .await;
             history.lock().end(index, gateways.now(), attempt.outcome, attempt.value.unwrap_or(step));
         })
     }

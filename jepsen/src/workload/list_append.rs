@@ -47,7 +47,9 @@ impl Workload for ListAppend {
             let steps = draw(&mut state.lock(), process, &mut rng);
             let index = state.lock().history.begin(process, gateways.now(), steps.clone());
             let work = steps.clone();
-            let attempt = statement::in_session(&gateways, process, &mut rng, move |session| Box::pin(transact(session, work))).await;
+            let attempt =
+                statement::in_session(&gateways, process, &mut rng, move |session| Box::pin(transact(session, work)))
+                    .await;
             let answered = attempt.value.unwrap_or(steps);
             state.lock().history.end(index, gateways.now(), attempt.outcome, answered);
         })

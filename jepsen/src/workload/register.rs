@@ -44,7 +44,9 @@ impl Workload for Register {
             let step = draw(process, &mut rng);
             let index = history.lock().begin(process, gateways.now(), step.clone());
             let work = step.clone();
-            let attempt = statement::in_session(&gateways, process, &mut rng, move |session| Box::pin(transact(session, work))).await;
+            let attempt =
+                statement::in_session(&gateways, process, &mut rng, move |session| Box::pin(transact(session, work)))
+                    .await;
             history.lock().end(index, gateways.now(), attempt.outcome, attempt.value.unwrap_or(step));
         })
     }

@@ -71,7 +71,10 @@ pub(super) fn text(value: &str) -> Expr {
 
 pub(super) fn unknown_text(value: &str) -> Result<Expr> {
     if value.contains('\0') {
-        return Err(SqlError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, "invalid byte sequence for encoding \"UTF8\": 0x00"));
+        return Err(SqlError::new(
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+        ));
     }
     Ok(Expr::constant(Value::text(value), DataType::UNKNOWN))
 }

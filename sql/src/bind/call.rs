@@ -3,8 +3,8 @@
 use sqlparser::ast::{self, Spanned};
 
 use super::{
-    collect::Marker,
     build::{marked, settle, unify},
+    collect::Marker,
     expr::{Clause, ExprBinder},
     scope::{fold, missing_table, qualified},
 };
@@ -16,8 +16,7 @@ use crate::{
         function,
     },
     plan::{
-        Frame, FrameBound, FrameUnit, SequenceCall, SequenceFunction, SetFunction, SortKey, WindowCall,
-        WindowFunction,
+        Frame, FrameBound, FrameUnit, SequenceCall, SequenceFunction, SetFunction, SortKey, WindowCall, WindowFunction,
     },
     types::DataType,
 };
@@ -81,11 +80,7 @@ impl ExprBinder<'_> {
                 let test = function::operator("=", Some(left.clone()), right)?;
                 let left = settle(left)?;
                 let ty = left.ty();
-                return Ok(Expr::Case {
-                    branches: vec![(test, Expr::null(ty))],
-                    otherwise: Some(Box::new(left)),
-                    ty,
-                });
+                return Ok(Expr::Case { branches: vec![(test, Expr::null(ty))], otherwise: Some(Box::new(left)), ty });
             }
             "greatest" | "least" => {
                 let (args, _) = self.exprs_of(&args).and_then(|args| unify(&name.to_uppercase(), args))?;
@@ -136,11 +131,8 @@ impl ExprBinder<'_> {
             // Let the registry make the error.
             return function::call(name, None, args);
         }
-        let args: Result<Vec<Expr>> = args
-            .into_iter()
-            .zip(types)
-            .map(|(arg, ty)| cast::coerce(arg, *ty, -1, CastContext::Implicit))
-            .collect();
+        let args: Result<Vec<Expr>> =
+            args.into_iter().zip(types).map(|(arg, ty)| cast::coerce(arg, *ty, -1, CastContext::Implicit)).collect();
         let function = match name {
             "nextval" => SequenceFunction::NextValue,
             "currval" => SequenceFunction::CurrentValue,
@@ -288,8 +280,7 @@ impl ExprBinder<'_> {
             let message = format!("OVER specified, but {name} is not a window function nor an aggregate function");
             return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
         };
-        let mut args: Vec<Expr> =
-            plain_args(call)?.into_iter().map(|arg| self.known(arg)).collect::<Result<_>>()?;
+        let mut args: Vec<Expr> = plain_args(call)?.into_iter().map(|arg| self.known(arg)).collect::<Result<_>>()?;
         use WindowFunction as W;
         let integer = |arg: &mut Expr| -> Result<()> {
             let taken = std::mem::replace(arg, Expr::boolean(false));

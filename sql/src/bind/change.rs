@@ -6,10 +6,10 @@ use sqlparser::ast::{self, SetExpr, Spanned};
 
 use super::{
     Binder, Output,
+    columns::{coerce_column, values_plan},
     expr::{Clause, ExprBinder},
     from::{Ctes, Item, Surroundings},
     scope::{Names, Scope, ScopeTable, fold, name_parts},
-    columns::{coerce_column, values_plan},
     target::unique_index,
 };
 use crate::{
@@ -66,8 +66,7 @@ impl Binder<'_> {
             let position = self.target_column(relation, name)?;
             if positions.contains(&position) {
                 let message = format!("column \"{}\" specified more than once", table.columns[position].name);
-                return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message)
-                    .at(self.position(name.span().start)));
+                return Err(SqlError::new(SqlState::DUPLICATE_COLUMN, message).at(self.position(name.span().start)));
             }
             positions.push(position);
         }
@@ -216,12 +215,7 @@ impl Binder<'_> {
         Ok(Insert { target, targets, source, on_conflict: None, returning: None })
     }
 
-    fn on_conflict(
-        &self,
-        conflict: &ast::OnConflict,
-        relation: &Arc<Relation>,
-        scope: &Scope,
-    ) -> Result<OnConflict> {
+    fn on_conflict(&self, conflict: &ast::OnConflict, relation: &Arc<Relation>, scope: &Scope) -> Result<OnConflict> {
         let table = table_of(relation);
         let index = match &conflict.conflict_target {
             None => None,
@@ -243,8 +237,7 @@ impl Binder<'_> {
                 let wanted = name_parts(name)?.pop().unwrap_or_default();
                 let found = table.indexes.iter().position(|index| index.constraint && index.name == wanted);
                 Some(found.ok_or_else(|| {
-                    let message =
-                        format!("constraint \"{wanted}\" for table \"{}\" does not exist", relation.name);
+                    let message = format!("constraint \"{wanted}\" for table \"{}\" does not exist", relation.name);
                     SqlError::new(SqlState::UNDEFINED_OBJECT, message)
                 })?)
             }
@@ -366,7 +359,8 @@ impl Binder<'_> {
     pub(super) fn delete(&self, delete: &ast::Delete, ctes: Ctes) -> Result<Output> {
         let (ast::FromTable::WithFromKeyword(from) | ast::FromTable::WithoutKeyword(from)) = &delete.from;
         let [table] = &from[..] else { return Err(SqlError::unsupported("DELETE from several tables")) };
-        if !table.joins.is_empty() || !delete.tables.is_empty() || delete.limit.is_some() || !delete.order_by.is_empty() {
+        if !table.joins.is_empty() || !delete.tables.is_empty() || delete.limit.is_some() || !delete.order_by.is_empty()
+        {
             return Err(SqlError::unsupported("this form of DELETE"));
         }
         let using = delete.using.as_deref().unwrap_or(&[]);
@@ -406,12 +400,7 @@ impl Binder<'_> {
         Ok((relation, item))
     }
 
-    fn restricted(
-        &self,
-        plan: Plan,
-        selection: Option<&ast::Expr>,
-        expressions: &mut ExprBinder<'_>,
-    ) -> Result<Plan> {
+    fn restricted(&self, plan: Plan, selection: Option<&ast::Expr>, expressions: &mut ExprBinder<'_>) -> Result<Plan> {
         let Some(selection) = selection else { return Ok(plan) };
         let mut predicate = expressions.condition(selection)?;
         let input = expressions.collected.attach(plan, &mut [&mut predicate]);

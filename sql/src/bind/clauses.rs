@@ -5,9 +5,9 @@ use txn::{LockMode, WaitPolicy};
 
 use super::{
     Binder,
+    build::settle,
     collect::Marker,
     expr::{Clause, ExprBinder},
-    build::settle,
     output::{SelectItem, is_marker},
     scope::{Scope, fold, qualified},
 };
@@ -50,7 +50,9 @@ impl Binder<'_> {
                 other => vec![other],
             };
             for part in parts {
-                if part.any(&mut |expr| is_marker(expr, |marker| matches!(marker, Marker::Aggregate(_) | Marker::Window(_)))) {
+                if part.any(&mut |expr| {
+                    is_marker(expr, |marker| matches!(marker, Marker::Aggregate(_) | Marker::Window(_)))
+                }) {
                     let message = "aggregate functions are not allowed in GROUP BY";
                     return Err(self.locate(SqlError::new(SqlState::GROUPING_ERROR, message), syntax));
                 }

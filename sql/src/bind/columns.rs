@@ -1,10 +1,6 @@
 //! Conversions of whole columns, for set operations, VALUES and INSERT.
 
-use super::{
-    build::common,
-    expr::ExprBinder,
-    select::Bound,
-};
+use super::{build::common, expr::ExprBinder, select::Bound};
 use crate::{
     error::{Result, SqlError, SqlState},
     expr::{
@@ -64,13 +60,7 @@ pub(super) fn set_operation(op: SetOp, all: bool, left: Bound, right: Bound) -> 
 
 /// Converts one output column. Where the column is an expression at hand it is converted in place, so that literals and
 /// parameters of unknown type take the target's.
-pub(super) fn coerce_column(
-    plan: Plan,
-    index: usize,
-    ty: DataType,
-    typmod: i32,
-    context: CastContext,
-) -> Result<Plan> {
+pub(super) fn coerce_column(plan: Plan, index: usize, ty: DataType, typmod: i32, context: CastContext) -> Result<Plan> {
     match plan {
         Plan::Project { input, mut expressions } if index < expressions.len() => {
             if let Expr::Column { slot, ty: DataType::UNKNOWN } = expressions[index] {

@@ -93,12 +93,7 @@ pub(super) struct ExprBinder<'b> {
 }
 
 impl<'b> ExprBinder<'b> {
-    pub fn new(
-        binder: &'b Binder<'b>,
-        names: Names<'b>,
-        ctes: Ctes,
-        clause: Clause,
-    ) -> ExprBinder<'b> {
+    pub fn new(binder: &'b Binder<'b>, names: Names<'b>, ctes: Ctes, clause: Clause) -> ExprBinder<'b> {
         ExprBinder {
             binder,
             names,
@@ -162,10 +157,8 @@ impl<'b> ExprBinder<'b> {
             Syntax::IsNotFalse(inner) => self.is_bool(inner, Some(false), true),
             Syntax::IsUnknown(inner) => self.is_bool(inner, None, false),
             Syntax::IsNotUnknown(inner) => self.is_bool(inner, None, true),
-            Syntax::IsDistinctFrom(left, right) => {
-                function::distinct_from(self.expr(left)?, self.expr(right)?, false)
-                    .map_err(|error| error.at(self.operator_position(left)))
-            }
+            Syntax::IsDistinctFrom(left, right) => function::distinct_from(self.expr(left)?, self.expr(right)?, false)
+                .map_err(|error| error.at(self.operator_position(left))),
             Syntax::IsNotDistinctFrom(left, right) => {
                 function::distinct_from(self.expr(left)?, self.expr(right)?, true)
                     .map_err(|error| error.at(self.operator_position(left)))
@@ -292,8 +285,7 @@ impl<'b> ExprBinder<'b> {
             None => value,
         };
         let at = self.start(&interval.value);
-        cast::coerce(unknown_text(&text)?, DataType::INTERVAL, -1, CastContext::Explicit)
-            .map_err(|error| error.at(at))
+        cast::coerce(unknown_text(&text)?, DataType::INTERVAL, -1, CastContext::Explicit).map_err(|error| error.at(at))
     }
 
     fn cast(&mut self, inner: &Syntax, ty: &ast::DataType, kind: &ast::CastKind) -> Result<Expr> {
@@ -452,8 +444,7 @@ impl<'b> ExprBinder<'b> {
         let operands: Vec<&Syntax> = std::iter::once(left).chain(list).collect();
         let items = self.exprs(list)?;
         if matches!(operand, Expr::Row(_)) {
-            let tests: Result<Vec<Expr>> =
-                items.into_iter().map(|item| compare("=", operand.clone(), item)).collect();
+            let tests: Result<Vec<Expr>> = items.into_iter().map(|item| compare("=", operand.clone(), item)).collect();
             return Ok(negate(Expr::Or(tests.map_err(|error| error.at(at))?), negated));
         }
         function::in_list(operand, items, negated).map_err(|error| self.at_literal(error, &operands, at))
@@ -512,8 +503,7 @@ impl<'b> ExprBinder<'b> {
         }
         let operands: Vec<&Syntax> = elements.iter().collect();
         let elements = self.exprs(elements)?;
-        let (elements, element) =
-            unify("ARRAY", elements).map_err(|error| self.at_literal(error, &operands, None))?;
+        let (elements, element) = unify("ARRAY", elements).map_err(|error| self.at_literal(error, &operands, None))?;
         if element.array().is_none() {
             return Err(SqlError::unsupported(format!("an array of {element}")));
         }
@@ -527,8 +517,9 @@ impl<'b> ExprBinder<'b> {
         let accepted = ["default", "c", "posix", "ucs_basic", "c.utf8", "c.utf-8", "en_us", "en_us.utf8", "und-x-icu"];
         if !accepted.contains(&name.to_lowercase().as_str()) {
             let message = format!("collation \"{name}\" for encoding \"UTF8\" does not exist");
-            return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message)
-                .at(self.binder.position(collation.span().start)));
+            return Err(
+                SqlError::new(SqlState::UNDEFINED_OBJECT, message).at(self.binder.position(collation.span().start))
+            );
         }
         self.expr(inner)
     }

@@ -6,8 +6,8 @@ use sqlparser::ast::{self, Spanned, TableFactor};
 
 use super::{
     Binder, VIEW_DEPTH_MAX,
-    collect::lower_outer,
     build::{common, compare, conjunction},
+    collect::lower_outer,
     expr::{Clause, ExprBinder},
     scope::{Names, Scope, ScopeColumn, fold, qualified},
 };
@@ -299,7 +299,8 @@ impl Binder<'_> {
                 Some(condition)
             }
             ast::JoinConstraint::Using(columns) => {
-                let names: Result<Vec<String>> = columns.iter().map(|name| qualified(name).map(|(_, name)| name)).collect();
+                let names: Result<Vec<String>> =
+                    columns.iter().map(|name| qualified(name).map(|(_, name)| name)).collect();
                 merge(&mut scope, left_columns, &names?, kind)?
             }
             ast::JoinConstraint::Natural => {

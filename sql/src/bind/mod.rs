@@ -29,11 +29,11 @@ use std::{
 use base::TableId;
 use sqlparser::{ast, tokenizer::Location};
 
+pub(crate) use self::{build::conjunction, scope::shift_columns};
 use self::{
     expr::{Clause, ExprBinder},
     scope::{Names, Scope},
 };
-pub(crate) use self::{build::conjunction, scope::shift_columns};
 use crate::{
     catalog::{CatalogView, Relation, RelationKind},
     error::{Result, SqlError, SqlState},
@@ -141,11 +141,8 @@ fn bind_with(
     options: &BindOptions<'_>,
     bind: &dyn Fn(&Binder<'_>) -> Result<Output>,
 ) -> Result<Bound> {
-    let mut known: Vec<DataType> = options
-        .parameters
-        .iter()
-        .map(|ty| if ty.0 == 0 { DataType::UNKNOWN } else { *ty })
-        .collect();
+    let mut known: Vec<DataType> =
+        options.parameters.iter().map(|ty| if ty.0 == 0 { DataType::UNKNOWN } else { *ty }).collect();
     for round in 0..2 {
         let binder = Binder::new(catalog, options.session, options.source, known.clone());
         let mut output = bind(&binder)?;
@@ -260,9 +257,10 @@ impl<'a> Binder<'a> {
         options: &[ast::UtilityOption],
     ) -> Result<Output> {
         for option in options {
-            let on = option.arg.as_ref().is_none_or(|arg| {
-                !matches!(arg.to_string().to_lowercase().trim_matches('\''), "false" | "off" | "0")
-            });
+            let on = option
+                .arg
+                .as_ref()
+                .is_none_or(|arg| !matches!(arg.to_string().to_lowercase().trim_matches('\''), "false" | "off" | "0"));
             match option.name.value.to_lowercase().as_str() {
                 "analyze" => analyze = on,
                 "verbose" => verbose = on,
@@ -272,14 +270,14 @@ impl<'a> Binder<'a> {
                 "format" => return Err(SqlError::unsupported("this EXPLAIN format")),
                 other => {
                     let message = format!("unrecognized EXPLAIN option \"{other}\"");
-                    return Err(SqlError::new(SqlState::SYNTAX_ERROR, message)
-                        .at(self.position(option.name.span.start)));
+                    return Err(
+                        SqlError::new(SqlState::SYNTAX_ERROR, message).at(self.position(option.name.span.start))
+                    );
                 }
             }
         }
         let inner = self.statement(statement)?;
-        let column =
-            OutputColumn { name: "QUERY PLAN".to_owned(), ty: DataType::TEXT, typmod: -1, origin: None };
+        let column = OutputColumn { name: "QUERY PLAN".to_owned(), ty: DataType::TEXT, typmod: -1, origin: None };
         Ok(Output {
             statement: Statement::Explain { analyze, verbose, statement: Box::new(inner.statement) },
             columns: Some(vec![column]),
@@ -336,9 +334,7 @@ impl<'a> Binder<'a> {
     fn boolean(&self, expr: Expr, clause: &str) -> Result<Expr> {
         match expr.ty() {
             DataType::BOOL => Ok(expr),
-            DataType::UNKNOWN => {
-                crate::expr::cast::coerce(expr, DataType::BOOL, -1, CastContext::Assignment)
-            }
+            DataType::UNKNOWN => crate::expr::cast::coerce(expr, DataType::BOOL, -1, CastContext::Assignment),
             other => {
                 let message = format!("argument of {clause} must be type boolean, not type {other}");
                 Err(SqlError::new(SqlState::DATATYPE_MISMATCH, message))

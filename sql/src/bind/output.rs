@@ -31,8 +31,9 @@ impl ExprBinder<'_> {
                 ast::SelectItem::Wildcard(_) => {
                     if self.names.scope.tables.is_empty() {
                         let message = "SELECT * with no tables specified is not valid";
-                        return Err(SqlError::new(SqlState::SYNTAX_ERROR, message)
-                            .at(self.binder.position(item.span().start)));
+                        return Err(
+                            SqlError::new(SqlState::SYNTAX_ERROR, message).at(self.binder.position(item.span().start))
+                        );
                     }
                     let columns = self.names.scope.columns.iter().filter(|column| !column.hidden);
                     items.extend(columns.map(SelectItem::of_column));
@@ -57,9 +58,7 @@ impl ExprBinder<'_> {
                 let found = self.names.column(&fold(ident)).unwrap_or(None);
                 found.map_or((-1, None), |found| (found.typmod, found.origin))
             }
-            ast::Expr::CompoundIdentifier(parts) => {
-                self.compound(parts).map(|found| (found.typmod, found.origin))?
-            }
+            ast::Expr::CompoundIdentifier(parts) => self.compound(parts).map(|found| (found.typmod, found.origin))?,
             _ => (-1, None),
         };
         let expr = self.expr(syntax)?;
@@ -94,9 +93,9 @@ impl ExprBinder<'_> {
         }
         let mut sets = std::mem::take(&mut self.collected.sets);
         if !sets.is_empty() {
-            let nested = sets.iter().any(|set| {
-                set.call.any(&mut |expr| is_marker(expr, |marker| matches!(marker, Marker::Set(_))))
-            });
+            let nested = sets
+                .iter()
+                .any(|set| set.call.any(&mut |expr| is_marker(expr, |marker| matches!(marker, Marker::Set(_)))));
             if nested {
                 return Err(SqlError::unsupported("a set-returning function as an argument of another"));
             }

@@ -145,7 +145,8 @@ impl Scope {
     pub fn check_aliases(&self, other: &Scope) -> Result<()> {
         for table in &other.tables {
             let clash = self.tables.iter().any(|seen| {
-                seen.alias == table.alias && (seen.schema.is_none() || table.schema.is_none() || seen.schema == table.schema)
+                seen.alias == table.alias
+                    && (seen.schema.is_none() || table.schema.is_none() || seen.schema == table.schema)
             });
             if clash && !table.alias.is_empty() {
                 let message = format!("table name \"{}\" specified more than once", table.alias);

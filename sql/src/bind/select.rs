@@ -105,7 +105,10 @@ impl Binder<'_> {
             let inner: Ctes = Some(Rc::new(entry));
             let (step, step_columns) = self.set_expr(right, up, &inner)?;
             if step_columns.len() != columns.len() {
-                return Err(SqlError::new(SqlState::SYNTAX_ERROR, "each UNION query must have the same number of columns"));
+                return Err(SqlError::new(
+                    SqlState::SYNTAX_ERROR,
+                    "each UNION query must have the same number of columns",
+                ));
             }
             let mut step = step;
             for (index, (column, wanted)) in step_columns.iter().zip(&columns).enumerate() {
@@ -115,8 +118,7 @@ impl Binder<'_> {
             }
             let distinct = *set_quantifier != ast::SetQuantifier::All;
             let entry = CteEnv { name: name.clone(), id, columns, up: ctes.clone() };
-            let plan =
-                Plan::Recursive { id, name, initial: Box::new(initial), step: Box::new(step), distinct };
+            let plan = Plan::Recursive { id, name, initial: Box::new(initial), step: Box::new(step), distinct };
             return Ok((entry, plan));
         }
         let (plan, columns) = match &*cte.query.body {
@@ -202,8 +204,10 @@ impl Binder<'_> {
                     offset = bind(&skip.value, "OFFSET")?;
                 }
             }
-            Some(_) => return Err(SqlError::new(SqlState::SYNTAX_ERROR, "LIMIT #,# syntax is not supported")
-                .hint("Use separate LIMIT and OFFSET clauses.")),
+            Some(_) => {
+                return Err(SqlError::new(SqlState::SYNTAX_ERROR, "LIMIT #,# syntax is not supported")
+                    .hint("Use separate LIMIT and OFFSET clauses."));
+            }
         }
         if let Some(fetch) = &query.fetch {
             if fetch.with_ties || fetch.percent {
@@ -226,11 +230,15 @@ impl Binder<'_> {
         order
             .iter()
             .map(|key| {
-                let slot = match ordinal(&key.expr, columns.len(), "ORDER BY").map_err(|error| self.locate(error, &key.expr))? {
+                let slot = match ordinal(&key.expr, columns.len(), "ORDER BY")
+                    .map_err(|error| self.locate(error, &key.expr))?
+                {
                     Some(slot) => slot,
                     None => {
                         let found = match &key.expr {
-                            ast::Expr::Identifier(ident) => scope.columns.iter().position(|column| column.name == fold(ident)),
+                            ast::Expr::Identifier(ident) => {
+                                scope.columns.iter().position(|column| column.name == fold(ident))
+                            }
                             _ => None,
                         };
                         found.ok_or_else(|| {
@@ -422,8 +430,8 @@ impl Binder<'_> {
         if distinct {
             plan = Plan::Distinct { input: Box::new(plan), on: None };
         }
-        let distinct_on = distinct_on
-            .map(|slots| slots.into_iter().map(|slot| Expr::Column { slot, ty: types[slot] }).collect());
+        let distinct_on =
+            distinct_on.map(|slots| slots.into_iter().map(|slot| Expr::Column { slot, ty: types[slot] }).collect());
         Ok(Selected { plan, columns, keys, distinct_on, locks })
     }
 }

@@ -63,9 +63,10 @@ impl Binder<'_> {
         for check in &table.checks {
             checks.push((check.name.clone(), self.check(&check.expression, &scope)?));
         }
-        let wants_defaults = table.foreign_keys.iter().any(|key| {
-            key.on_delete == ForeignKeyAction::SetDefault || key.on_update == ForeignKeyAction::SetDefault
-        });
+        let wants_defaults = table
+            .foreign_keys
+            .iter()
+            .any(|key| key.on_delete == ForeignKeyAction::SetDefault || key.on_update == ForeignKeyAction::SetDefault);
         let mut defaults = vec![None; table.columns.len()];
         if wants_defaults {
             for (slot, column) in table.columns.iter().enumerate() {
@@ -165,11 +166,8 @@ fn incoming_key(table: &Table, referencing: &Arc<Relation>, key: &ForeignKey) ->
         if index.hidden_row_id {
             continue;
         }
-        let prefix: Vec<usize> = index
-            .columns
-            .iter()
-            .map_while(|column| key.columns.iter().position(|id| *id == column.column))
-            .collect();
+        let prefix: Vec<usize> =
+            index.columns.iter().map_while(|column| key.columns.iter().position(|id| *id == column.column)).collect();
         if !prefix.is_empty() && best.as_ref().is_none_or(|(_, longest)| prefix.len() > longest.len()) {
             best = Some((position, prefix));
         }

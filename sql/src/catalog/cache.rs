@@ -31,12 +31,7 @@ pub struct CatalogCache {
 
 impl CatalogCache {
     pub fn new(client: TxnClient) -> CatalogCache {
-        CatalogCache {
-            client,
-            current: Mutex::new(None),
-            loading: AsyncMutex::new(()),
-            open_since: Mutex::new(None),
-        }
+        CatalogCache { client, current: Mutex::new(None), loading: AsyncMutex::new(()), open_since: Mutex::new(None) }
     }
 
     /// The catalog as the transaction sees it. The caller declares what it relies on ([`depend_on`]).

@@ -33,8 +33,7 @@ use super::{CatalogView, Relation, RelationKind, Schema, SessionCatalog, Snapsho
 use crate::{
     bind::{self, BindOptions},
     error::{Result, SqlError, SqlState},
-    exec,
-    optimize,
+    exec, optimize,
     parse::{Body, OwnStatement},
     session::{Canceller, Database, Environment, Notice},
     types::Row,

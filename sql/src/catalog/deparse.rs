@@ -19,10 +19,10 @@ pub fn default_text(expr: &Expr, ty: DataType) -> Option<String> {
         Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => match strip(inner) {
             Expr::Value(value) => match &value.value {
                 Value::Number(number, _) if number.contains('.') => Some(format!("'-{number}'::numeric")),
-                Value::Number(number, _) => Some(format!("'-{number}'::integer").replace(
-                    "integer",
-                    if number.parse::<i32>().is_ok() { "integer" } else { "bigint" },
-                )),
+                Value::Number(number, _) => Some(
+                    format!("'-{number}'::integer")
+                        .replace("integer", if number.parse::<i32>().is_ok() { "integer" } else { "bigint" }),
+                ),
                 _ => Some(expression(expr)),
             },
             _ => Some(expression(expr)),

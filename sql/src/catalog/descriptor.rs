@@ -39,7 +39,9 @@ pub enum RelationKind {
     View(View),
     /// A system view computed by the gateway (`pg_catalog`, `information_schema`, `locus`): its columns, and rows from
     /// `catalog::system` by name.
-    System { columns: Vec<Column> },
+    System {
+        columns: Vec<Column>,
+    },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

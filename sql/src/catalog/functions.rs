@@ -6,8 +6,8 @@ use base::TableId;
 use parking_lot::Mutex;
 
 use super::{
-    CatalogView, CheckConstraint, Column, ColumnId, ForeignKey, ForeignKeyAction, Index, IndexKind, Relation, RelationKind,
-    SessionCatalog, Snapshot, Table,
+    CatalogView, CheckConstraint, Column, ColumnId, ForeignKey, ForeignKeyAction, Index, IndexKind, Relation,
+    RelationKind, SessionCatalog, Snapshot, Table,
     deparse::quote_identifier,
     snapshot::Named,
     system::{self, roles},
@@ -49,7 +49,8 @@ impl SessionFunctions {
         match args.get(1).and_then(integer) {
             // One column only.
             Some(position) if position > 0 => {
-                let ids: Vec<ColumnId> = index.columns.iter().map(|key| key.column).chain(index.include.clone()).collect();
+                let ids: Vec<ColumnId> =
+                    index.columns.iter().map(|key| key.column).chain(index.include.clone()).collect();
                 let column = ids.get(position as usize - 1).and_then(|id| relation.table()?.column(*id));
                 column.map_or(Value::Null, |column| Value::text(quote_identifier(&column.name)))
             }
@@ -105,7 +106,8 @@ impl SessionFunctions {
         let parent_columns = parent
             .and_then(|parent| parent.table())
             .map_or(String::new(), |parent| column_list(parent, &key.referenced_columns));
-        let mut text = format!("FOREIGN KEY ({}) REFERENCES {name}({parent_columns})", column_list(table, &key.columns));
+        let mut text =
+            format!("FOREIGN KEY ({}) REFERENCES {name}({parent_columns})", column_list(table, &key.columns));
         for (event, action) in [("UPDATE", key.on_update), ("DELETE", key.on_delete)] {
             if action != ForeignKeyAction::NoAction {
                 text.push_str(&format!(" ON {event} {}", action_text(action)));
@@ -156,9 +158,9 @@ impl SessionFunctions {
         let (Some(Value::Text(table)), Some(Value::Text(column))) = (args.first(), args.get(1)) else {
             return Ok(Value::Null);
         };
-        let relation = self.relation_named(table).ok_or_else(|| {
-            SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{table}\" does not exist"))
-        })?;
+        let relation = self
+            .relation_named(table)
+            .ok_or_else(|| SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{table}\" does not exist")))?;
         let found = relation.columns().iter().find(|other| *other.name == **column).ok_or_else(|| {
             let message = format!("column \"{column}\" of relation \"{table}\" does not exist");
             SqlError::new(SqlState::UNDEFINED_COLUMN, message)
@@ -175,7 +177,8 @@ impl SessionFunctions {
     }
 
     fn set_config(&self, args: &[Value]) -> Result<Value> {
-        let (Some(Value::Text(name)), value, Some(Value::Bool(local))) = (args.first(), args.get(1), args.get(2)) else {
+        let (Some(Value::Text(name)), value, Some(Value::Bool(local))) = (args.first(), args.get(1), args.get(2))
+        else {
             return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "SET requires parameter name"));
         };
         let value = match value {
@@ -202,8 +205,13 @@ impl CatalogFunctions for SessionFunctions {
             "pg_get_serial_sequence" => return self.serial_sequence(args),
             "pg_get_userbyid" => self.user_by_oid(oid.unwrap_or(0), session),
             "pg_table_is_visible" => self.table_is_visible(oid.unwrap_or(0)),
-            "pg_type_is_visible" | "pg_function_is_visible" | "pg_operator_is_visible" | "pg_collation_is_visible"
-            | "pg_opclass_is_visible" | "pg_conversion_is_visible" | "pg_ts_config_is_visible"
+            "pg_type_is_visible"
+            | "pg_function_is_visible"
+            | "pg_operator_is_visible"
+            | "pg_collation_is_visible"
+            | "pg_opclass_is_visible"
+            | "pg_conversion_is_visible"
+            | "pg_ts_config_is_visible"
             | "pg_statistics_obj_is_visible" => Value::Bool(true),
             "format_type" => format_type_of(args),
             // Every role is a superuser.
@@ -211,7 +219,11 @@ impl CatalogFunctions for SessionFunctions {
             "pg_has_role" | "row_security_active" => Value::Bool(name == "pg_has_role"),
             "pg_encoding_to_char" => Value::text(if integer(&args[0]) == Some(6) { "UTF8" } else { "" }),
             "pg_char_to_encoding" => Value::Int4(6),
-            "pg_relation_size" | "pg_table_size" | "pg_indexes_size" | "pg_total_relation_size" | "pg_database_size"
+            "pg_relation_size"
+            | "pg_table_size"
+            | "pg_indexes_size"
+            | "pg_total_relation_size"
+            | "pg_database_size"
             | "pg_tablespace_size" => Value::Int8(0),
             "pg_relation_is_publishable" => {
                 Value::Bool(oid.and_then(|oid| self.snapshot().get(TableId(oid))).is_some())
@@ -235,10 +247,21 @@ impl CatalogFunctions for SessionFunctions {
                 _ => Value::Null,
             },
             // No comments, partitions, statistics objects, functions or triggers of users.
-            "obj_description" | "col_description" | "shobj_description" | "pg_get_partkeydef" | "pg_get_ruledef"
-            | "pg_get_statisticsobjdef" | "pg_get_statisticsobjdef_columns" | "pg_get_triggerdef" | "pg_get_functiondef"
-            | "pg_get_function_arguments" | "pg_get_function_result" | "pg_get_function_identity_arguments"
-            | "pg_get_function_sqlbody" | "pg_get_partition_constraintdef" | "pg_sequence_last_value"
+            "obj_description"
+            | "col_description"
+            | "shobj_description"
+            | "pg_get_partkeydef"
+            | "pg_get_ruledef"
+            | "pg_get_statisticsobjdef"
+            | "pg_get_statisticsobjdef_columns"
+            | "pg_get_triggerdef"
+            | "pg_get_functiondef"
+            | "pg_get_function_arguments"
+            | "pg_get_function_result"
+            | "pg_get_function_identity_arguments"
+            | "pg_get_function_sqlbody"
+            | "pg_get_partition_constraintdef"
+            | "pg_sequence_last_value"
             | "pg_describe_object" => Value::Null,
             other => {
                 let message = format!("function {other}() is not available here");
@@ -326,8 +349,11 @@ pub fn index_definition(relation: &Relation, index: &Index, qualified: bool) -> 
         }
         columns.push(column);
     }
-    let mut text =
-        format!("CREATE {unique}INDEX {} ON {table_name} USING btree ({})", quote_identifier(&index.name), columns.join(", "));
+    let mut text = format!(
+        "CREATE {unique}INDEX {} ON {table_name} USING btree ({})",
+        quote_identifier(&index.name),
+        columns.join(", ")
+    );
     if !index.include.is_empty() {
         text.push_str(&format!(" INCLUDE ({})", column_list(table, &index.include)));
     }

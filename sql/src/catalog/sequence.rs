@@ -59,11 +59,7 @@ struct Block {
 
 impl SequenceCache {
     pub fn new(client: TxnClient) -> SequenceCache {
-        SequenceCache {
-            client,
-            blocks: Mutex::new(BTreeMap::new()),
-            counters: AsyncMutex::new(BTreeMap::new()),
-        }
+        SequenceCache { client, blocks: Mutex::new(BTreeMap::new()), counters: AsyncMutex::new(BTreeMap::new()) }
     }
 
     /// The next number for a transaction with this stamp.
@@ -235,7 +231,8 @@ async fn locked_state(txn: &mut Txn, id: TableId) -> Result<SequenceState> {
 fn advance(name: &str, sequence: &Sequence, state: SequenceState, wanted: u64) -> Result<(i64, u64)> {
     let Sequence { increment, min, max, cycle, .. } = *sequence;
     let within = |value: i64| (min..=max).contains(&value);
-    let first = if state.called { state.last.checked_add(increment).filter(|next| within(*next)) } else { Some(state.last) };
+    let first =
+        if state.called { state.last.checked_add(increment).filter(|next| within(*next)) } else { Some(state.last) };
     let first = match first {
         Some(first) => first,
         None if cycle => {

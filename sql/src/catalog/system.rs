@@ -48,9 +48,7 @@ struct Registry {
 }
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
-    let schema = |oid, name: &str| {
-        Arc::new(Schema { oid, name: name.to_owned(), owner: BOOTSTRAP_ROLE.to_owned() })
-    };
+    let schema = |oid, name: &str| Arc::new(Schema { oid, name: name.to_owned(), owner: BOOTSTRAP_ROLE.to_owned() });
     let mut registry = Registry {
         by_id: BTreeMap::new(),
         by_name: BTreeMap::new(),

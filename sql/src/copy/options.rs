@@ -115,7 +115,10 @@ impl Given {
             ("force null", !self.force_null.is_empty()),
         ];
         if let (false, Some((name, _))) = (self.csv, csv_only.iter().find(|(_, given)| *given)) {
-            return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, format!("COPY {name} available only in CSV mode")));
+            return Err(SqlError::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                format!("COPY {name} available only in CSV mode"),
+            ));
         }
         let delimiter = one_byte("delimiter", self.delimiter.unwrap_or(if self.csv { ',' } else { '\t' }))?;
         let quote = one_byte("quote", self.quote.unwrap_or('"'))?;

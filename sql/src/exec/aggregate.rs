@@ -99,10 +99,7 @@ fn group(
 }
 
 fn start(aggregates: &[AggregateCall]) -> Result<Vec<Slot>> {
-    aggregates
-        .iter()
-        .map(|call| Ok(Slot { state: call.start()?, seen: HashSet::new(), held: Vec::new() }))
-        .collect()
+    aggregates.iter().map(|call| Ok(Slot { state: call.start()?, seen: HashSet::new(), held: Vec::new() })).collect()
 }
 
 impl Slot {

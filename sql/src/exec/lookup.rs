@@ -196,7 +196,8 @@ impl LookupJoin {
         run: &mut Run<'_>,
     ) -> Result<BTreeMap<Vec<Value>, Vec<Row>>> {
         let layout = &join.layouts[join.index];
-        let full = join.keys.len() == layout.columns().len() && plan::table_of(&join.relation).indexes[join.index].unique;
+        let full =
+            join.keys.len() == layout.columns().len() && plan::table_of(&join.relation).indexes[join.index].unique;
         let found = if full {
             let wanted: Vec<Vec<Value>> = keys.into_iter().collect();
             fetch_unique(&join.layouts, join.index, &wanted, None, run).await?

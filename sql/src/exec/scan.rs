@@ -7,14 +7,7 @@ use base::Span;
 use bytes::Bytes;
 use txn::ScanRequest;
 
-use super::{
-    Run,
-    basic::row_count,
-    lookup::fetch,
-    mismatch,
-    operator::Operator,
-    rows,
-};
+use super::{Run, basic::row_count, lookup::fetch, mismatch, operator::Operator, rows};
 use crate::{
     encode::IndexLayout,
     error::Result,
@@ -118,7 +111,8 @@ fn start(scan: &Scan, run: &mut Run<'_>) -> Result<Option<Running>> {
         if keep {
             slots.extend(&filter_slots);
         }
-        let all = needs_key || (0..layout.width()).all(|slot| slots.contains(&slot) || Some(slot) == layout.hidden_slot());
+        let all =
+            needs_key || (0..layout.width()).all(|slot| slots.contains(&slot) || Some(slot) == layout.hidden_slot());
         let output = if all { Output::Rows } else { Output::Columns(slots) };
         if filter.is_some() || !all {
             program = Some(Program::new(layout.clone(), filter.clone(), output, run.eval).encode()?);

@@ -209,7 +209,13 @@ impl<'a> Partition<'a> {
         let start = match &call.frame.start {
             FrameBound::UnboundedPreceding => 0,
             FrameBound::Preceding(steps) => back(distance(steps)?),
-            FrameBound::CurrentRow => if by_rows { index } else { peer_start },
+            FrameBound::CurrentRow => {
+                if by_rows {
+                    index
+                } else {
+                    peer_start
+                }
+            }
             FrameBound::Following(steps) if by_rows => index.saturating_add(distance(steps)?),
             FrameBound::Following(steps) => ahead(distance(steps)?.saturating_sub(1)),
             FrameBound::UnboundedFollowing => self.len(),
@@ -218,7 +224,13 @@ impl<'a> Partition<'a> {
             FrameBound::UnboundedPreceding => 0,
             FrameBound::Preceding(steps) if by_rows => (index + 1).saturating_sub(distance(steps)?),
             FrameBound::Preceding(steps) => back(distance(steps)?.saturating_sub(1)),
-            FrameBound::CurrentRow => if by_rows { index + 1 } else { peer_end },
+            FrameBound::CurrentRow => {
+                if by_rows {
+                    index + 1
+                } else {
+                    peer_end
+                }
+            }
             FrameBound::Following(steps) => ahead(distance(steps)?),
             FrameBound::UnboundedFollowing => self.len(),
         };

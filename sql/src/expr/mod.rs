@@ -44,30 +44,74 @@ use crate::types::{DataType, Value};
 /// A typed expression. Serialisable, because filters travel to the range leaders.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Expr {
-    Const { value: Value, ty: DataType },
+    Const {
+        value: Value,
+        ty: DataType,
+    },
     /// A column of the input row.
-    Column { slot: usize, ty: DataType },
+    Column {
+        slot: usize,
+        ty: DataType,
+    },
     /// A column of the row of an enclosing `Plan::Apply`, `depth` levels up (1 = the nearest).
-    Outer { depth: usize, slot: usize, ty: DataType },
+    Outer {
+        depth: usize,
+        slot: usize,
+        ty: DataType,
+    },
     /// A statement parameter, from 0.
-    Parameter { index: usize, ty: DataType },
+    Parameter {
+        index: usize,
+        ty: DataType,
+    },
     /// Any function or operator of the registry (resolved by name and types).
-    Call { function: FunctionId, args: Vec<Expr>, ty: DataType },
+    Call {
+        function: FunctionId,
+        args: Vec<Expr>,
+        ty: DataType,
+    },
     And(Vec<Expr>),
     Or(Vec<Expr>),
     Not(Box<Expr>),
     IsNull(Box<Expr>),
     /// `IS TRUE`, `IS FALSE`: `IS [NOT] DISTINCT FROM`: calls.
-    IsBool { expr: Box<Expr>, value: bool },
-    Case { branches: Vec<(Expr, Expr)>, otherwise: Option<Box<Expr>>, ty: DataType },
-    Coalesce { args: Vec<Expr>, ty: DataType },
+    IsBool {
+        expr: Box<Expr>,
+        value: bool,
+    },
+    Case {
+        branches: Vec<(Expr, Expr)>,
+        otherwise: Option<Box<Expr>>,
+        ty: DataType,
+    },
+    Coalesce {
+        args: Vec<Expr>,
+        ty: DataType,
+    },
     /// Conversion, with the type modifier of the target (-1: none); explicit casts truncate where PostgreSQL does.
-    Cast { expr: Box<Expr>, to: DataType, typmod: i32, explicit: bool },
+    Cast {
+        expr: Box<Expr>,
+        to: DataType,
+        typmod: i32,
+        explicit: bool,
+    },
     /// `left OP ANY (array)` / `ALL`; `function` is the boolean operator.
-    ArrayCompare { function: FunctionId, left: Box<Expr>, array: Box<Expr>, all: bool },
+    ArrayCompare {
+        function: FunctionId,
+        left: Box<Expr>,
+        array: Box<Expr>,
+        all: bool,
+    },
     /// `left IN (list)` with SQL's treatment of NULL; `function` is `=`.
-    InList { function: FunctionId, left: Box<Expr>, list: Vec<Expr> },
-    Array { elements: Vec<Expr>, element: DataType },
+    InList {
+        function: FunctionId,
+        left: Box<Expr>,
+        list: Vec<Expr>,
+    },
+    Array {
+        elements: Vec<Expr>,
+        element: DataType,
+    },
     Row(Vec<Expr>),
 }
 

@@ -4,7 +4,11 @@ use super::{
     bottom_up,
     predicates::{combine, equality, split},
 };
-use crate::{error::Result, expr::Expr, plan::{JoinKind, Plan}};
+use crate::{
+    error::Result,
+    expr::Expr,
+    plan::{JoinKind, Plan},
+};
 
 pub(super) fn apply(plan: Plan) -> Result<Plan> {
     bottom_up(plan, &mut |plan| {

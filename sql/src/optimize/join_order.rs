@@ -141,7 +141,8 @@ fn greedy(sizes: &[f64], edges: &BTreeSet<(usize, usize)>) -> Vec<usize> {
     while order.len() < count {
         let free = |leaf: &usize| !order.contains(leaf);
         let connected = |leaf: &usize| order.iter().any(|placed| edges.contains(&(*placed, *leaf)));
-        let next = smallest(&mut (0..count).filter(free).filter(connected)).or_else(|| smallest(&mut (0..count).filter(free)));
+        let next =
+            smallest(&mut (0..count).filter(free).filter(connected)).or_else(|| smallest(&mut (0..count).filter(free)));
         order.extend(next);
     }
     order

@@ -19,7 +19,9 @@ const PREFIX_ROWS_MAX: f64 = 20.0;
 pub(super) fn apply(plan: Plan) -> Result<Plan> {
     bottom_up(plan, &mut |plan| {
         let Plan::Join(join) = plan else { return Ok(plan) };
-        if join.keys.is_empty() || !matches!(join.kind, JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti) {
+        if join.keys.is_empty()
+            || !matches!(join.kind, JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti)
+        {
             return Ok(Plan::Join(join));
         }
         if let Some(choice) = choose(&join.left, &join.right, join.keys.iter().map(|(l, r)| (l, r))) {

@@ -38,7 +38,6 @@ pub const RULES: &[Rule] = &[
     Rule { name: "access", apply: access::apply },
     Rule { name: "lookup_join", apply: lookup_join::apply },
     Rule { name: "limits", apply: limits::apply },
-    
     Rule { name: "locks", apply: locks::apply },
 ];
 

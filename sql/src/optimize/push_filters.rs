@@ -25,9 +25,9 @@ fn push(plan: Plan, mut conditions: Vec<Expr>) -> Result<Plan> {
         }
         Plan::Scan(mut scan) => {
             let free = scan.limit.is_none() && matches!(scan.access, Access::Range { .. });
-            let (down, above): (Vec<Expr>, Vec<Expr>) = conditions.into_iter().partition(|condition| {
-                free && condition.columns().iter().all(|slot| *slot < scan.columns.len())
-            });
+            let (down, above): (Vec<Expr>, Vec<Expr>) = conditions
+                .into_iter()
+                .partition(|condition| free && condition.columns().iter().all(|slot| *slot < scan.columns.len()));
             let down = down.into_iter().map(|condition| renumbered(condition, &|slot| scan.columns[slot]));
             let all = scan.filter.take().into_iter().flat_map(split).chain(down).collect();
             scan.filter = combine(all);

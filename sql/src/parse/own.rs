@@ -11,7 +11,10 @@ use sqlparser::{
 #[derive(Clone, Debug)]
 pub enum OwnStatement {
     /// VACUUM, ANALYZE, REINDEX, CLUSTER, CHECKPOINT: there is nothing to do, but the tables must exist.
-    Maintenance { tag: &'static str, relations: Vec<ast::ObjectName> },
+    Maintenance {
+        tag: &'static str,
+        relations: Vec<ast::ObjectName>,
+    },
     AlterSequence(AlterSequence),
 }
 

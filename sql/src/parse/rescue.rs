@@ -65,7 +65,8 @@ fn after_options(mut rest: &[TokenWithSpan]) -> &[TokenWithSpan] {
         let end = rest.iter().position(|token| token.token == Token::RParen);
         rest = end.map_or(rest, |end| &rest[end + 1..]);
     }
-    let option = |token: &TokenWithSpan| ["FULL", "FREEZE", "VERBOSE", "ANALYZE"].iter().any(|word| is_word(token, word));
+    let option =
+        |token: &TokenWithSpan| ["FULL", "FREEZE", "VERBOSE", "ANALYZE"].iter().any(|word| is_word(token, word));
     while rest.first().is_some_and(option) {
         rest = &rest[1..];
     }
@@ -121,9 +122,8 @@ fn conflict_predicate(output: &[TokenWithSpan], rest: &[TokenWithSpan]) -> Optio
     if open < 2 || !starts(&output[open - 2..], &["ON", "CONFLICT"]) {
         return None;
     }
-    rest.windows(2).position(|pair| {
-        is_word(&pair[0], "DO") && (is_word(&pair[1], "NOTHING") || is_word(&pair[1], "UPDATE"))
-    })
+    rest.windows(2)
+        .position(|pair| is_word(&pair[0], "DO") && (is_word(&pair[1], "NOTHING") || is_word(&pair[1], "UPDATE")))
 }
 
 fn starts(tokens: &[TokenWithSpan], words: &[&str]) -> bool {

@@ -41,7 +41,10 @@ pub struct OnConflict {
 pub enum ConflictAction {
     Nothing,
     /// Over rows of (existing row, row proposed for insertion).
-    Update { assignments: Vec<(usize, Expr)>, filter: Option<Expr> },
+    Update {
+        assignments: Vec<(usize, Expr)>,
+        filter: Option<Expr>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -132,8 +135,14 @@ impl Change {
             version: 0,
             kind: RelationKind::System { columns: Vec::new() },
         });
-        let target =
-            Target { relation, layouts: Arc::from([]), checks: Vec::new(), defaults: Vec::new(), outgoing: Vec::new(), incoming: Vec::new() };
+        let target = Target {
+            relation,
+            layouts: Arc::from([]),
+            checks: Vec::new(),
+            defaults: Vec::new(),
+            outgoing: Vec::new(),
+            incoming: Vec::new(),
+        };
         Change::Delete(Delete {
             target: Arc::new(target),
             targets: Arc::default(),
@@ -184,8 +193,6 @@ impl Change {
     }
 
     pub fn returning_types(&self) -> Vec<DataType> {
-        self.returning()
-            .map(|returning| returning.expressions.iter().map(Expr::ty).collect())
-            .unwrap_or_default()
+        self.returning().map(|returning| returning.expressions.iter().map(Expr::ty).collect()).unwrap_or_default()
     }
 }

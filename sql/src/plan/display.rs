@@ -162,8 +162,11 @@ impl Output {
                         WindowFunction::Aggregate(aggregate) => show_aggregate(aggregate),
                         other => format!("{other:?}({})", list(&call.args)),
                     };
-                    let text =
-                        format!("{function} partition by ({}) order by ({})", list(&call.partition_by), sort_keys(&call.order_by));
+                    let text = format!(
+                        "{function} partition by ({}) order by ({})",
+                        list(&call.partition_by),
+                        sort_keys(&call.order_by)
+                    );
                     self.note(depth, "Call", text);
                 }
                 self.plan(input, inner, "");
@@ -252,8 +255,11 @@ impl Output {
                 let keys: Vec<String> = keys
                     .iter()
                     .map(|key| {
-                        let parts: Vec<String> =
-                            key.iter().enumerate().map(|(i, expr)| format!("{} = {}", columns(i), show(expr))).collect();
+                        let parts: Vec<String> = key
+                            .iter()
+                            .enumerate()
+                            .map(|(i, expr)| format!("{} = {}", columns(i), show(expr)))
+                            .collect();
                         format!("({})", parts.join(", "))
                     })
                     .collect();
@@ -354,7 +360,8 @@ pub fn show(expr: &Expr) -> String {
 /// An expression over the columns of a table, by their names.
 fn show_named(expr: &Expr, relation: &Relation) -> String {
     let mut text = String::new();
-    let name = |slot: usize| relation.columns().get(slot).map_or_else(|| format!("#{slot}"), |column| column.name.clone());
+    let name =
+        |slot: usize| relation.columns().get(slot).map_or_else(|| format!("#{slot}"), |column| column.name.clone());
     write_expr(expr, &name, &mut text);
     text
 }

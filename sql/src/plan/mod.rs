@@ -8,10 +8,10 @@ pub(crate) mod visit;
 
 use std::sync::Arc;
 
+pub use crate::expr::aggregate::{AggregateCall, SortKey};
 pub use change::{
     Change, ConflictAction, Delete, IncomingKey, Insert, OnConflict, OutgoingKey, Returning, Target, Targets, Update,
 };
-pub use crate::expr::aggregate::{AggregateCall, SortKey};
 use txn::{LockMode, WaitPolicy};
 
 use crate::{
@@ -68,39 +68,105 @@ impl Statement {
 #[derive(Clone, Debug)]
 pub enum Plan {
     /// Rows of expressions (also: one empty row for a SELECT without FROM).
-    Values { rows: Vec<Vec<Expr>>, types: Vec<DataType> },
+    Values {
+        rows: Vec<Vec<Expr>>,
+        types: Vec<DataType>,
+    },
     /// A table through one of its indexes.
     Scan(Box<Scan>),
     /// A system view.
-    System { relation: Arc<Relation>, types: Vec<DataType> },
-    Filter { input: Box<Plan>, predicate: Expr },
-    Project { input: Box<Plan>, expressions: Vec<Expr> },
-    Limit { input: Box<Plan>, limit: Option<Expr>, offset: Option<Expr> },
+    System {
+        relation: Arc<Relation>,
+        types: Vec<DataType>,
+    },
+    Filter {
+        input: Box<Plan>,
+        predicate: Expr,
+    },
+    Project {
+        input: Box<Plan>,
+        expressions: Vec<Expr>,
+    },
+    Limit {
+        input: Box<Plan>,
+        limit: Option<Expr>,
+        offset: Option<Expr>,
+    },
     Join(Box<Join>),
     /// For each row of the input that reaches a table by index: batched point lookups instead of a scan of the table.
     LookupJoin(Box<LookupJoin>),
     /// For each row of the input the subplan, which sees that row as `Expr::Outer { depth: 1, .. }`.
-    Apply { input: Box<Plan>, subplan: Box<Plan>, kind: ApplyKind },
-    Aggregate { input: Box<Plan>, groups: Vec<Expr>, aggregates: Vec<AggregateCall> },
+    Apply {
+        input: Box<Plan>,
+        subplan: Box<Plan>,
+        kind: ApplyKind,
+    },
+    Aggregate {
+        input: Box<Plan>,
+        groups: Vec<Expr>,
+        aggregates: Vec<AggregateCall>,
+    },
     /// Without `on`: all columns are compared. With: the first row of each set of equal values wins.
-    Distinct { input: Box<Plan>, on: Option<Vec<Expr>> },
+    Distinct {
+        input: Box<Plan>,
+        on: Option<Vec<Expr>>,
+    },
     /// `limit`: only so many rows are needed (top-N).
-    Sort { input: Box<Plan>, keys: Vec<SortKey>, limit: Option<Expr> },
-    SetOperation { op: SetOp, all: bool, left: Box<Plan>, right: Box<Plan> },
+    Sort {
+        input: Box<Plan>,
+        keys: Vec<SortKey>,
+        limit: Option<Expr>,
+    },
+    SetOperation {
+        op: SetOp,
+        all: bool,
+        left: Box<Plan>,
+        right: Box<Plan>,
+    },
     /// Set-returning functions: each input row, extended by one column a function, once for each row they return
     /// (the longest decides, the others are filled up with NULL). With `ordinality` a last column counts from 1.
-    ProjectSet { input: Box<Plan>, functions: Vec<SetFunction>, ordinality: bool },
-    Window { input: Box<Plan>, calls: Vec<WindowCall> },
+    ProjectSet {
+        input: Box<Plan>,
+        functions: Vec<SetFunction>,
+        ordinality: bool,
+    },
+    Window {
+        input: Box<Plan>,
+        calls: Vec<WindowCall>,
+    },
     /// Appends one column a call: `nextval` and its kin need the cluster and cannot be plain functions.
-    Sequence { input: Box<Plan>, calls: Vec<SequenceCall> },
+    Sequence {
+        input: Box<Plan>,
+        calls: Vec<SequenceCall>,
+    },
     /// Locks the rows whose keys stand in these slots (NULL: no row, from the outer side of a join).
-    Lock { input: Box<Plan>, keys: Vec<usize>, mode: LockMode, wait: WaitPolicy },
+    Lock {
+        input: Box<Plan>,
+        keys: Vec<usize>,
+        mode: LockMode,
+        wait: WaitPolicy,
+    },
     /// Evaluates `definition` once, keeps its rows under `id`, then runs `input`, which reads them by `CteScan`.
-    Cte { id: u32, name: String, definition: Box<Plan>, input: Box<Plan> },
-    CteScan { id: u32, name: String, types: Vec<DataType> },
+    Cte {
+        id: u32,
+        name: String,
+        definition: Box<Plan>,
+        input: Box<Plan>,
+    },
+    CteScan {
+        id: u32,
+        name: String,
+        types: Vec<DataType>,
+    },
     /// `WITH RECURSIVE`: `initial`, then `step` (which reads the rows of the round before by `CteScan { id }`) until a round
     /// brings nothing. `distinct` for UNION.
-    Recursive { id: u32, name: String, initial: Box<Plan>, step: Box<Plan>, distinct: bool },
+    Recursive {
+        id: u32,
+        name: String,
+        initial: Box<Plan>,
+        step: Box<Plan>,
+        distinct: bool,
+    },
     /// A data-modifying statement with RETURNING as a source of rows.
     Change(Box<Change>),
 }

@@ -1,7 +1,8 @@
 //! Walking plans: children, and all expressions with the number of `Apply` levels between them and the root.
 
 use super::{
-    Access, AggregateCall, ApplyKind, Change, ConflictAction, FrameBound, JoinKind, Plan, SortKey, WindowCall, WindowFunction,
+    Access, AggregateCall, ApplyKind, Change, ConflictAction, FrameBound, JoinKind, Plan, SortKey, WindowCall,
+    WindowFunction,
 };
 use crate::expr::Expr;
 

@@ -17,8 +17,7 @@ use crate::{
     catalog::{CatalogView, Relation, RelationKind, cache, change::backfill, store::FIRST_USER_OID},
     copy::{CopyIn, CopyOut, options::Options},
     error::{Result, SqlError, SqlState},
-    exec,
-    optimize,
+    exec, optimize,
 };
 
 impl Session {
@@ -66,7 +65,8 @@ impl Session {
         let bulk = transaction.changes.takes_bulk(table);
         if bulk {
             let spaces: Vec<_> = table.indexes.iter().map(|index| index.id).collect();
-            backfill::prepare_bulk(&database, &mut transaction.txn, &mut transaction.changes, relation.id, spaces).await?;
+            backfill::prepare_bulk(&database, &mut transaction.txn, &mut transaction.changes, relation.id, spaces)
+                .await?;
         }
         let count = columns.len();
         let copy = CopyIn::new(transaction.serial, relation, &columns, options, insert, bulk, environment);
@@ -158,9 +158,9 @@ fn not_copying() -> SqlError {
 
 fn find_table(catalog: &dyn CatalogView, name: &ast::ObjectName) -> Result<Arc<Relation>> {
     let (schema, plain) = object_name(name)?;
-    let relation = catalog.relation(schema.as_deref(), &plain).ok_or_else(|| {
-        SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"))
-    })?;
+    let relation = catalog
+        .relation(schema.as_deref(), &plain)
+        .ok_or_else(|| SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist")))?;
     let what = match relation.kind {
         RelationKind::Table(_) => return Ok(relation),
         RelationKind::Sequence(_) => "sequence",

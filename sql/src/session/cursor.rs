@@ -65,8 +65,7 @@ impl Session {
         if parameters.len() != prepared.parameters.len() {
             let (_, name) = object_name(name)?;
             let message = format!("wrong number of parameters for prepared statement \"{name}\"");
-            let detail =
-                format!("Expected {} parameters but got {}.", prepared.parameters.len(), parameters.len());
+            let detail = format!("Expected {} parameters but got {}.", prepared.parameters.len(), parameters.len());
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).detail(detail));
         }
         let snapshot = self.snapshot().await?;
@@ -188,7 +187,8 @@ impl Session {
 /// A statement made from syntax alone: its text is printed from the tree.
 fn synthetic(syntax: &Ast) -> Statement {
     let text: Arc<str> = syntax.to_string().into();
-    let parsed = Parsed { body: Body::Sql(Box::new(syntax.clone())), text: Arc::clone(&text), source: Arc::clone(&text) };
+    let parsed =
+        Parsed { body: Body::Sql(Box::new(syntax.clone())), text: Arc::clone(&text), source: Arc::clone(&text) };
     Statement { text, parsed: Arc::new(parsed) }
 }
 

@@ -5,12 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use sqlparser::ast;
 
-use super::{
-    CACHED_TEXT_BYTES, Prepared, Session, Statement,
-    portal::Planned,
-    state::State,
-    utility,
-};
+use super::{CACHED_TEXT_BYTES, Prepared, Session, Statement, portal::Planned, state::State, utility};
 use crate::{
     bind::{self, BindOptions},
     catalog::{cache, store::FIRST_USER_OID},
@@ -52,8 +47,8 @@ impl Session {
     ) -> Result<Arc<Prepared>> {
         let key = (Arc::clone(&statement.parsed.source), types.to_vec());
         // A text of several statements has no plan of its own under this key.
-        let cacheable =
-            statement.parsed.source.len() <= CACHED_TEXT_BYTES && statement.parsed.source.trim_end_matches([';', ' ', '\n']).trim_start() == &*statement.text;
+        let cacheable = statement.parsed.source.len() <= CACHED_TEXT_BYTES
+            && statement.parsed.source.trim_end_matches([';', ' ', '\n']).trim_start() == &*statement.text;
         if cacheable && let Some(prepared) = self.prepared.get(&key) {
             // What was described must still be right: then the execution will find the plan right as well.
             let columns = prepared.columns.clone();

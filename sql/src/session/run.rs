@@ -209,7 +209,9 @@ impl Session {
                 self.prepare_named(name, data_types, statement).await
             }
             ast::Statement::Execute { .. } => self.execute_named(portal, syntax, max_rows).await,
-            ast::Statement::Declare { .. } | ast::Statement::Fetch { .. } => self.cursor_statement(portal, syntax).await,
+            ast::Statement::Declare { .. } | ast::Statement::Fetch { .. } => {
+                self.cursor_statement(portal, syntax).await
+            }
             syntax if crate::bind::is_plannable(syntax) => {
                 let prepared = Arc::clone(&portal.prepared);
                 let parameters = Arc::clone(&portal.parameters);
@@ -257,11 +259,8 @@ impl Session {
             Some(transaction) => (transaction.micros, transaction.changes.own_sequences().clone()),
             None => return Err(failed_block()),
         };
-        let functions = SessionFunctions::new(
-            Arc::clone(&self.database),
-            catalog.clone(),
-            Arc::clone(&self.pending_settings),
-        );
+        let functions =
+            SessionFunctions::new(Arc::clone(&self.database), catalog.clone(), Arc::clone(&self.pending_settings));
         Ok(Environment {
             eval: EvalContext {
                 transaction_micros,

@@ -132,7 +132,11 @@ impl Catalog {
                 ast::ColumnOption::PrimaryKey(_) => primary(&mut table, &columns),
                 ast::ColumnOption::Unique(_) => unique(&mut table, format!("{name}_{column}_key"), &columns),
                 ast::ColumnOption::Check(check) => {
-                    table.checks.push(CheckConstraint { oid: 0, name: format!("{name}_{column}_check"), expression: check.expr.to_string() });
+                    table.checks.push(CheckConstraint {
+                        oid: 0,
+                        name: format!("{name}_{column}_check"),
+                        expression: check.expr.to_string(),
+                    });
                 }
                 ast::ColumnOption::ForeignKey(key) => self.foreign(&mut table, &name, &columns, &key),
                 other => panic!("{other}"),

@@ -113,7 +113,8 @@ impl World {
         let bound = bind_statement(syntax, &self.catalog, &options)?;
         if tags.contains("types") {
             let columns = bound.columns.iter().flatten();
-            let columns: Vec<String> = columns.map(|column| format!("{} {}", column.name, type_name(column.ty))).collect();
+            let columns: Vec<String> =
+                columns.map(|column| format!("{} {}", column.name, type_name(column.ty))).collect();
             let types: Vec<String> = bound.parameters.iter().map(|ty| type_name(*ty)).collect();
             output.push_str(&format!("({}) -> ({})\n", types.join(", "), columns.join(", ")));
         }

@@ -175,8 +175,9 @@ async fn run_text(
         let mut portal = session.bind(&prepared, Vec::new())?;
         if tags.contains("types") {
             let columns = prepared.columns.iter().flatten();
-            let shown: Vec<String> =
-                columns.map(|column| format!("{} {}", column.name, sql::types::format_type(column.ty, column.typmod))).collect();
+            let shown: Vec<String> = columns
+                .map(|column| format!("{} {}", column.name, sql::types::format_type(column.ty, column.typmod)))
+                .collect();
             output.push_str(&format!("({})\n", shown.join(", ")));
         }
         let limit = tags.iter().find_map(|tag| tag.strip_prefix("fetch=")?.parse().ok()).unwrap_or(0);

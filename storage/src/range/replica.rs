@@ -362,9 +362,7 @@ impl Replica {
     /// Whether the replica on `node` has everything that is committed, as this leader knows.
     pub fn is_caught_up(&self, node: NodeId) -> bool {
         let committed = self.committed_index();
-        self.raw.raft.prs().get(node.0).is_some_and(|progress| {
-            progress.matched >= committed && follows(progress)
-        })
+        self.raw.raft.prs().get(node.0).is_some_and(|progress| progress.matched >= committed && follows(progress))
     }
 
     /// The last entry that the replica on `node` is known to have; leaders only.

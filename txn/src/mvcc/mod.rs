@@ -174,7 +174,9 @@ impl Intent {
 pub enum Record {
     Intent(Intent),
     /// Not before the begin of the transaction that it stops.
-    Marker { at: Timestamp },
+    Marker {
+        at: Timestamp,
+    },
 }
 
 impl Record {

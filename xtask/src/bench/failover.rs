@@ -96,7 +96,8 @@ impl Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        let _ = Command::new(&self.program).args(["demo", "stop", "--data"]).arg(&self.data).stdout(Stdio::null()).status();
+        let _ =
+            Command::new(&self.program).args(["demo", "stop", "--data"]).arg(&self.data).stdout(Stdio::null()).status();
     }
 }
 

@@ -31,7 +31,14 @@ impl Cluster {
         }
         let primary = Server { directory: base.join("primary"), port: free_port()? };
         let data = primary.directory.display().to_string();
-        output(as_postgres("initdb")?.args(["--auth=trust", "--username=postgres", "--locale=C", "-E", "UTF8", &data]))?;
+        output(as_postgres("initdb")?.args([
+            "--auth=trust",
+            "--username=postgres",
+            "--locale=C",
+            "-E",
+            "UTF8",
+            &data,
+        ]))?;
         let settings = "fsync = on\nsynchronous_commit = on\nshared_buffers = 256MB\nmax_connections = 200\n\
                         wal_level = replica\nmax_wal_senders = 10\nlisten_addresses = '127.0.0.1'\n";
         fs::write(
@@ -71,9 +78,8 @@ impl System for Cluster {
     }
 
     fn fsyncs(&self) -> Option<u64> {
-        let counts = (0..self.servers.len()).map(|server| {
-            self.query(server, "SELECT wal_sync FROM pg_stat_wal").ok()?.trim().parse::<u64>().ok()
-        });
+        let counts = (0..self.servers.len())
+            .map(|server| self.query(server, "SELECT wal_sync FROM pg_stat_wal").ok()?.trim().parse::<u64>().ok());
         counts.sum()
     }
 }

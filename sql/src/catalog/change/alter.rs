@@ -57,7 +57,9 @@ impl Change<'_> {
             return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
         }
         match operation {
-            Op::AddColumn { column_def, if_not_exists, .. } => self.add_column(relation, column_def, *if_not_exists).await,
+            Op::AddColumn { column_def, if_not_exists, .. } => {
+                self.add_column(relation, column_def, *if_not_exists).await
+            }
             Op::DropColumn { column_names, if_exists, drop_behavior, .. } => {
                 let cascade = matches!(drop_behavior, Some(ast::DropBehavior::Cascade));
                 for name in column_names {
@@ -221,11 +223,8 @@ impl Change<'_> {
         let touches = |index: &crate::catalog::Index| {
             index.columns.iter().any(|key| key.column == column.id) || index.include.contains(&column.id)
         };
-        let mut dependents: Vec<Dependent> = self
-            .dependent_views(&[id])
-            .into_iter()
-            .map(|view| Dependent::View { view, on: what.clone() })
-            .collect();
+        let mut dependents: Vec<Dependent> =
+            self.dependent_views(&[id]).into_iter().map(|view| Dependent::View { view, on: what.clone() }).collect();
         if !dependents.is_empty() {
             // Which columns a view uses is not known: all that it could be refused for is refused.
             return Err(still_needed(&what, &dependents));
@@ -246,7 +245,10 @@ impl Change<'_> {
         let keys: Vec<String> = table
             .foreign_keys
             .iter()
-            .filter(|key| key.columns.contains(&column.id) || (key.referenced_table == id && key.referenced_columns.contains(&column.id)))
+            .filter(|key| {
+                key.columns.contains(&column.id)
+                    || (key.referenced_table == id && key.referenced_columns.contains(&column.id))
+            })
             .map(|key| key.name.clone())
             .collect();
         for key in keys {
@@ -368,8 +370,9 @@ impl Change<'_> {
                 let mut relation = relation;
                 let column = &mut table_mut(&mut relation)?.columns[position];
                 if !column.not_null || column.default.is_some() {
-                    let message =
-                        format!("column \"{name}\" must be NOT NULL and without a default before identity can be added");
+                    let message = format!(
+                        "column \"{name}\" must be NOT NULL and without a default before identity can be added"
+                    );
                     return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message));
                 }
                 column.identity = Some(match generated_as {
@@ -413,17 +416,17 @@ impl Change<'_> {
         }
         let text = using.map_or_else(|| deparse::quote_identifier(&name), deparse::expression);
         let session = &self.environment.eval.session;
-        let bound = bind::bind_expression(&text, Some(&Arc::new(old.clone())), Some((ty, typmod)), &self.catalog, session).map_err(
-            |error| match using {
-                None if error.state() == SqlState::DATATYPE_MISMATCH => {
-                    let shown = crate::types::format_type(ty, typmod);
-                    let message = format!("column \"{name}\" cannot be cast automatically to type {shown}");
-                    SqlError::new(SqlState::DATATYPE_MISMATCH, message)
-                        .hint(format!("You might need to specify \"USING {name}::{shown}\"."))
-                }
-                _ => error,
-            },
-        )?;
+        let bound =
+            bind::bind_expression(&text, Some(&Arc::new(old.clone())), Some((ty, typmod)), &self.catalog, session)
+                .map_err(|error| match using {
+                    None if error.state() == SqlState::DATATYPE_MISMATCH => {
+                        let shown = crate::types::format_type(ty, typmod);
+                        let message = format!("column \"{name}\" cannot be cast automatically to type {shown}");
+                        SqlError::new(SqlState::DATATYPE_MISMATCH, message)
+                            .hint(format!("You might need to specify \"USING {name}::{shown}\"."))
+                    }
+                    _ => error,
+                })?;
         let mut new = old.clone();
         let table = table_mut(&mut new)?;
         let column = &mut table.columns[position];

@@ -2,7 +2,10 @@
 
 use sqlparser::ast::{self, ColumnOption, GeneratedAs, SequenceOptions};
 
-use super::{Change, constraint::{Constraint, ForeignSpec, KeySpec}};
+use super::{
+    Change,
+    constraint::{Constraint, ForeignSpec, KeySpec},
+};
 use crate::{
     catalog::{Column, ColumnId, deparse, descriptor::Identity},
     error::{Result, SqlError, SqlState},
@@ -73,7 +76,8 @@ impl ColumnSpec {
             ColumnOption::Null => {}
             ColumnOption::Default(expr) => {
                 if self.column.default.is_some() || self.sequence.is_some() {
-                    let message = format!("multiple default values specified for column \"{name}\" of table \"{table}\"");
+                    let message =
+                        format!("multiple default values specified for column \"{name}\" of table \"{table}\"");
                     return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
                 }
                 self.column.default = deparse::default_text(expr, self.column.ty);

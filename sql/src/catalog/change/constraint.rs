@@ -49,8 +49,10 @@ impl KeySpec {
 
 impl ForeignSpec {
     pub fn new(key: &ast::ForeignKeyConstraint) -> Result<ForeignSpec> {
-        if matches!(key.match_kind, Some(ast::ConstraintReferenceMatchKind::Full | ast::ConstraintReferenceMatchKind::Partial))
-        {
+        if matches!(
+            key.match_kind,
+            Some(ast::ConstraintReferenceMatchKind::Full | ast::ConstraintReferenceMatchKind::Partial)
+        ) {
             return Err(SqlError::unsupported("MATCH FULL and MATCH PARTIAL"));
         }
         refuse_deferred(key.characteristics.as_ref())?;
@@ -114,9 +116,7 @@ impl Change<'_> {
                 install_key(table_mut(relation)?, index);
                 Ok(())
             }
-            Constraint::Check { name, text, column } => {
-                self.add_check(relation, name, text, column.as_deref()).await
-            }
+            Constraint::Check { name, text, column } => self.add_check(relation, name, text, column.as_deref()).await,
             Constraint::Foreign(_) => Err(SqlError::internal("foreign keys come last")),
         }
     }
@@ -218,10 +218,8 @@ impl Change<'_> {
         if rows.is_empty() {
             return Ok(());
         }
-        let message = format!(
-            "check constraint \"{}\" of relation \"{}\" is violated by some row",
-            check.name, relation.name
-        );
+        let message =
+            format!("check constraint \"{}\" of relation \"{}\" is violated by some row", check.name, relation.name);
         Err(SqlError::new(SqlState::CHECK_VIOLATION, message)
             .table(&relation.schema, &relation.name)
             .constraint(&check.name))
@@ -236,9 +234,7 @@ impl Change<'_> {
             return Ok(());
         }
         let message = format!("column \"{column}\" of relation \"{}\" contains null values", relation.name);
-        Err(SqlError::new(SqlState::NOT_NULL_VIOLATION, message)
-            .table(&relation.schema, &relation.name)
-            .column(column))
+        Err(SqlError::new(SqlState::NOT_NULL_VIOLATION, message).table(&relation.schema, &relation.name).column(column))
     }
 }
 
@@ -264,9 +260,8 @@ pub fn refuse_unordered(ty: DataType) -> Result<()> {
         return Ok(());
     }
     let message = "data type json has no default operator class for access method \"btree\"";
-    Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message).hint(
-        "You must specify an operator class for the index or define a default operator class for the data type.",
-    ))
+    Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message)
+        .hint("You must specify an operator class for the index or define a default operator class for the data type."))
 }
 
 /// The names of all constraints of a table.

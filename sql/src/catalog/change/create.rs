@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::TableId;
 use sqlparser::ast;
 
-use super::{Change, column::ColumnSpec, constraint::Constraint, quote_ident, qualified, table_mut};
+use super::{Change, column::ColumnSpec, constraint::Constraint, qualified, quote_ident, table_mut};
 use crate::{
     bind::{self, BindOptions},
     catalog::{Column, ColumnId, Index, IndexKind, Relation, RelationKind, Schema, Table},
@@ -28,7 +28,9 @@ impl Change<'_> {
         }
         let mut constraints = Vec::new();
         let mut specs = Vec::new();
-        if let Some(ast::CreateTableLikeKind::Plain(like) | ast::CreateTableLikeKind::Parenthesized(like)) = &create.like {
+        if let Some(ast::CreateTableLikeKind::Plain(like) | ast::CreateTableLikeKind::Parenthesized(like)) =
+            &create.like
+        {
             let defaults = matches!(like.defaults, Some(ast::CreateTableLikeDefaults::Including));
             specs.extend(self.columns_like(&like.name, defaults)?);
         }

@@ -67,8 +67,10 @@ impl Change<'_> {
                 && referenced_columns.iter().all(|id| index.columns.iter().any(|column| column.column == *id))
         };
         let Some(index) = parent.indexes.iter().find(same_columns) else {
-            let message =
-                format!("there is no unique constraint matching given keys for referenced table \"{}\"", referenced.name);
+            let message = format!(
+                "there is no unique constraint matching given keys for referenced table \"{}\"",
+                referenced.name
+            );
             return Err(SqlError::new(SqlState::INVALID_FOREIGN_KEY, message));
         };
         let taken = constraint_names(table);
@@ -102,7 +104,8 @@ impl Change<'_> {
         let parents = names(table_of(referenced)?, &key.referenced_columns);
         let join = |parts: Vec<String>, with: &str| parts.join(with);
         let selected = join(columns.iter().map(|name| format!("c.{}", quote_ident(name))).collect(), ", ");
-        let present = join(columns.iter().map(|name| format!("c.{} IS NOT NULL", quote_ident(name))).collect(), " AND ");
+        let present =
+            join(columns.iter().map(|name| format!("c.{} IS NOT NULL", quote_ident(name))).collect(), " AND ");
         let pairs = columns.iter().zip(&parents);
         let equal = join(
             pairs.map(|(column, parent)| format!("p.{} = c.{}", quote_ident(parent), quote_ident(column))).collect(),
@@ -120,17 +123,16 @@ impl Change<'_> {
             .iter()
             .zip(&key.columns)
             .map(|(value, id)| {
-                let ty = relation.table().and_then(|table| table.column(*id)).map_or(DataType::TEXT, |column| column.ty);
+                let ty =
+                    relation.table().and_then(|table| table.column(*id)).map_or(DataType::TEXT, |column| column.ty);
                 match value {
                     Value::Null => "null".to_owned(),
                     value => crate::types::to_text(value, ty, format),
                 }
             })
             .collect();
-        let message = format!(
-            "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
-            relation.name, key.name
-        );
+        let message =
+            format!("insert or update on table \"{}\" violates foreign key constraint \"{}\"", relation.name, key.name);
         let detail = format!(
             "Key ({})=({}) is not present in table \"{}\".",
             columns.join(", "),

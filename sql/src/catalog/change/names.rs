@@ -15,8 +15,7 @@ impl Change<'_> {
         label: &str,
         taken: &[String],
     ) -> String {
-        let is_free =
-            |name: &String| self.catalog.snapshot.named(schema, name).is_none() && !taken.contains(name);
+        let is_free = |name: &String| self.catalog.snapshot.named(schema, name).is_none() && !taken.contains(name);
         candidates(first, second, label).find(is_free).unwrap_or_default()
     }
 }

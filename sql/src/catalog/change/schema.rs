@@ -17,8 +17,9 @@ impl Change<'_> {
         };
         if name.starts_with("pg_") {
             let message = format!("unacceptable schema name \"{name}\"");
-            return Err(SqlError::new(SqlState("42939"), message)
-                .detail("The prefix \"pg_\" is reserved for system schemas."));
+            return Err(
+                SqlError::new(SqlState("42939"), message).detail("The prefix \"pg_\" is reserved for system schemas.")
+            );
         }
         if self.catalog.snapshot.schema(&name).is_some() || system::is_system_schema(&name) {
             if if_not_exists {

@@ -95,9 +95,7 @@ impl Change<'_> {
     /// The descriptor with the options that were given in place of the old ones.
     fn altered(&self, name: &str, old: &Sequence, alter: &AlterSequence) -> Result<Sequence> {
         let given = |wanted: fn(&SequenceOptions) -> bool| alter.options.iter().any(wanted);
-        let plain = |value: i64| {
-            ast::Expr::Value(ast::Value::Number(value.to_string(), false).into())
-        };
+        let plain = |value: i64| ast::Expr::Value(ast::Value::Number(value.to_string(), false).into());
         let mut options = alter.options.clone();
         if !given(|option| matches!(option, SequenceOptions::IncrementBy(..))) {
             options.push(SequenceOptions::IncrementBy(plain(old.increment), true));

@@ -7,7 +7,10 @@ use sqlparser::ast;
 
 use super::{Change, table_mut, table_of};
 use crate::{
-    catalog::{RelationKind, store::{self, SequenceState}},
+    catalog::{
+        RelationKind,
+        store::{self, SequenceState},
+    },
     error::{Result, SqlError, SqlState},
 };
 

@@ -78,11 +78,7 @@ impl SystemViews {
 
     pub(super) fn pg_tablespace(&self, output: &mut Output<'_>) {
         for (id, name) in [(1663, "pg_default"), (1664, "pg_global")] {
-            output.row([
-                ("oid", oid(id)),
-                ("spcname", text(name)),
-                ("spcowner", oid(role_oid(BOOTSTRAP_ROLE))),
-            ]);
+            output.row([("oid", oid(id)), ("spcname", text(name)), ("spcowner", oid(role_oid(BOOTSTRAP_ROLE)))]);
         }
     }
 
@@ -99,7 +95,9 @@ impl SystemViews {
                 _ => ("string", None),
             };
             let choices = match known.map(|known| known.kind) {
-                Some(Kind::Enum(choices)) => array(DataType::TEXT, choices.iter().map(|choice| text(*choice)).collect()),
+                Some(Kind::Enum(choices)) => {
+                    array(DataType::TEXT, choices.iter().map(|choice| text(*choice)).collect())
+                }
                 _ => Value::Null,
             };
             let read_only = matches!(known.map(|known| known.kind), Some(Kind::ReadOnly));

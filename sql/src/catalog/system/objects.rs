@@ -2,7 +2,9 @@
 
 use super::{Output, SystemViews, array, flag, int2, int4, int8, letter, oid, roles::role_oid, text};
 use crate::{
-    catalog::{CatalogView, Column, ForeignKeyAction, Index, IndexKind, Relation, RelationKind, Table, descriptor::Identity},
+    catalog::{
+        CatalogView, Column, ForeignKeyAction, Index, IndexKind, Relation, RelationKind, Table, descriptor::Identity,
+    },
     types::{Array, DataType, Value, registry},
 };
 
@@ -131,9 +133,10 @@ impl SystemViews {
                     .filter_map(|id| relation.columns().iter().find(|column| column.id.0 == *id))
                     .map(|column| column.ty)
                     .collect();
-                let options = index.columns.iter().map(|column| {
-                    i64::from(u8::from(column.descending) | (u8::from(column.nulls_first) << 1))
-                });
+                let options = index
+                    .columns
+                    .iter()
+                    .map(|column| i64::from(u8::from(column.descending) | (u8::from(column.nulls_first) << 1)));
                 output.row([
                     ("indexrelid", oid(index.oid)),
                     ("indrelid", oid(relation.id.0)),

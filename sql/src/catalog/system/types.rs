@@ -88,17 +88,13 @@ impl SystemViews {
 
     pub(super) fn pg_am(&self, output: &mut Output<'_>) {
         for (id, name, kind) in [(2, "heap", 't'), (403, "btree", 'i')] {
-            output.row([
-                ("oid", oid(id)),
-                ("amname", text(name)),
-                ("amhandler", oid(0)),
-                ("amtype", letter(kind)),
-            ]);
+            output.row([("oid", oid(id)), ("amname", text(name)), ("amhandler", oid(0)), ("amtype", letter(kind))]);
         }
     }
 
     pub(super) fn pg_collation(&self, output: &mut Output<'_>) {
-        for (id, name, provider, locale) in [(100, "default", 'd', None), (950, "C", 'c', Some("C")), (951, "POSIX", 'c', Some("POSIX"))]
+        for (id, name, provider, locale) in
+            [(100, "default", 'd', None), (950, "C", 'c', Some("C")), (951, "POSIX", 'c', Some("POSIX"))]
         {
             let locale = || locale.map_or(Value::Null, text);
             output.row([

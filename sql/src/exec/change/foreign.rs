@@ -177,8 +177,10 @@ async fn check_parents(
     let found = run.txn.get(&keys).await?;
     let missing = values.iter().zip(found).find(|(_, found)| found.is_none());
     let Some((values, _)) = missing else { return Ok(()) };
-    let message =
-        format!("insert or update on table \"{}\" violates foreign key constraint \"{}\"", relation.name, outgoing.key.name);
+    let message = format!(
+        "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
+        relation.name, outgoing.key.name
+    );
     Err(SqlError::new(SqlState::FOREIGN_KEY_VIOLATION, message)
         .detail(format!(
             "Key {} is not present in table \"{}\".",

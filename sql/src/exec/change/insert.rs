@@ -235,8 +235,7 @@ async fn feed(plan: &Plan, rows: Vec<Row>, run: &mut Run<'_>) -> Result<Vec<Row>
     for node in nodes.into_iter().rev() {
         match node {
             Plan::Project { expressions, .. } => {
-                let projected: Result<Vec<Row>> =
-                    rows.iter().map(|row| eval_all(expressions, row, run.eval)).collect();
+                let projected: Result<Vec<Row>> = rows.iter().map(|row| eval_all(expressions, row, run.eval)).collect();
                 rows = projected?;
             }
             Plan::Sequence { calls, .. } => sequence::extend(&mut rows, calls, run).await?,

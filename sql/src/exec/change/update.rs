@@ -99,12 +99,7 @@ fn returned(returning: &Returning, row: &Row, run: &mut Run<'_>) -> Result<Row> 
 }
 
 /// The rows to change with their keys, locked, each once however often a join brings it.
-async fn matched(
-    source: &Plan,
-    target: &Arc<Target>,
-    locked: bool,
-    run: &mut Run<'_>,
-) -> Result<Vec<(Row, Bytes)>> {
+async fn matched(source: &Plan, target: &Arc<Target>, locked: bool, run: &mut Run<'_>) -> Result<Vec<(Row, Bytes)>> {
     let mut operator = operator::build(source);
     let rows = drain(&mut *operator, source, run).await?;
     let key_slot = target.relation.columns().len();

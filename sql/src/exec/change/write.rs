@@ -83,13 +83,7 @@ pub(super) fn store(target: &Target, row: &Row, claimed: &mut Claimed, run: &mut
     Ok(())
 }
 
-fn put_entry(
-    target: &Target,
-    position: usize,
-    row: &Row,
-    claimed: &mut Claimed,
-    run: &mut Run<'_>,
-) -> Result<()> {
+fn put_entry(target: &Target, position: usize, row: &Row, claimed: &mut Claimed, run: &mut Run<'_>) -> Result<()> {
     let (key, value) = target.layouts[position].encode(row)?;
     if must_be_free(target, position, row) {
         claimed.set(key.clone(), Some(value.clone()));
