@@ -1,6 +1,12 @@
 //! One connection: the loop that takes messages and drives one [`sql::Session`].
 
-use std::{collections::BTreeMap, future::Future, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
 use futures::FutureExt;
 use pgwire::messages::{
@@ -99,7 +105,7 @@ impl Connection {
             Ok(ClientMessage::Terminate) => Err(End::Terminated),
             Ok(ClientMessage::Sync) => self.sync().await,
             Ok(_) if self.skipping => Ok(()),
-            Ok(ClientMessage::Query(text)) => self.query(&text).await,
+            Ok(ClientMessage::Query(text)) => Box::pin(self.query(&text)).await,
             Ok(message) => match self.extended(message).await {
                 Ok(()) => Ok(()),
                 Err(fault) => {
@@ -131,10 +137,10 @@ impl Connection {
 
     async fn extended(&mut self, message: ClientMessage) -> Outcome<()> {
         match message {
-            ClientMessage::Parse { name, query, types } => self.parse(name, &query, &types).await,
+            ClientMessage::Parse { name, query, types } => Box::pin(self.parse(name, &query, &types)).await,
             ClientMessage::Bind(bind) => self.bind(&bind),
             ClientMessage::Describe { target, name } => self.describe(target, &name),
-            ClientMessage::Execute { portal, max_rows } => self.execute(&portal, max_rows).await,
+            ClientMessage::Execute { portal, max_rows } => Box::pin(self.execute(&portal, max_rows)).await,
             ClientMessage::Close { target, name } => self.close(target, &name),
             ClientMessage::Flush => Ok(self.wire.flush().await?),
             // Left over from a COPY that failed; the protocol says to ignore them.
@@ -152,7 +158,8 @@ impl Connection {
     /// The end of a pipeline.
     async fn sync(&mut self) -> Result<(), End> {
         self.skipping = false;
-        if let Err(error) = self.guard.drive(&mut self.wire, self.session.sync()).await? {
+        let ended = self.guard.drive(&mut self.wire, pin!(self.session.sync())).await?;
+        if let Err(error) = ended {
             self.report(Fault::Error(error)).await?;
         }
         self.ready().await
@@ -164,7 +171,7 @@ impl Connection {
             Fault::Error(error) => error,
             Fault::End(end) => return Err(end),
         };
-        self.guard.drive(&mut self.wire, self.session.fail()).await?;
+        self.guard.drive(&mut self.wire, pin!(self.session.fail())).await?;
         self.put_notices()?;
         self.wire.put(&error_response("ERROR", &error))
     }
@@ -206,7 +213,13 @@ impl Guard {
     /// Drives a call of the session to its end, whatever happens meanwhile: a call that is dropped half way could leave a
     /// commit undecided. A client that disappears and a shutdown cancel the statement instead. Input that arrives is read
     /// (up to a limit), because that is how a disconnect is noticed.
-    pub(crate) async fn drive<T>(&mut self, wire: &mut Wire, call: impl Future<Output = T>) -> Result<T, End> {
+    ///
+    /// The call comes pinned: these futures have kilobytes, and each one that is handed on by value is copied.
+    pub(crate) async fn drive<T>(
+        &mut self,
+        wire: &mut Wire,
+        call: Pin<&mut impl Future<Output = T>>,
+    ) -> Result<T, End> {
         let call = AssertUnwindSafe(call).catch_unwind();
         futures::pin_mut!(call);
         let mut stopping = false;

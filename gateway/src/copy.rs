@@ -1,5 +1,7 @@
 //! COPY FROM STDIN: the client sends data until it is done or gives up.
 
+use std::pin::pin;
+
 use pgwire::messages::copy::CopyInResponse;
 use sql::session::{Ending, Portal};
 
@@ -31,11 +33,11 @@ impl Connection {
             match message {
                 ClientMessage::CopyData(data) => {
                     let call = self.session.copy_data(running, data);
-                    self.guard.drive(&mut self.wire, call).await??;
+                    self.guard.drive(&mut self.wire, pin!(call)).await??;
                 }
                 ClientMessage::CopyDone => {
                     let call = self.session.copy_done(running, ending);
-                    return Ok(self.guard.drive(&mut self.wire, call).await??);
+                    return Ok(self.guard.drive(&mut self.wire, pin!(call)).await??);
                 }
                 ClientMessage::CopyFail(reason) => {
                     return Err(self.give_up(portal, &reason).await?);
@@ -71,7 +73,7 @@ impl Connection {
         match portal.take() {
             Some(portal) => {
                 let call = self.session.copy_fail(portal, reason);
-                Ok(Fault::Error(self.guard.drive(&mut self.wire, call).await?))
+                Ok(Fault::Error(self.guard.drive(&mut self.wire, pin!(call)).await?))
             }
             None => Ok(End::internal("COPY without a portal").into()),
         }

@@ -1,6 +1,6 @@
 //! The extended protocol: statements and portals by name, and the running of portals, which both protocols share.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use pgwire::messages::{
     copy::{CopyData, CopyDone, CopyOutResponse},
@@ -59,7 +59,7 @@ impl Connection {
                 let given = |oid: &u32| if *oid == DataType::UNKNOWN.0 { DataType(0) } else { DataType(*oid) };
                 let types: Vec<DataType> = types.iter().map(given).collect();
                 let call = self.session.prepare(&statement, &types);
-                Some(self.guard.drive(&mut self.wire, call).await??)
+                Some(self.guard.drive(&mut self.wire, pin!(call)).await??)
             }
             None => None,
         };
@@ -173,7 +173,7 @@ impl Connection {
         let mut copying_out = false;
         loop {
             let call = self.session.execute(portal, max_rows, ending);
-            let step = self.guard.drive(&mut self.wire, call).await??;
+            let step = self.guard.drive(&mut self.wire, pin!(call)).await??;
             self.put_notices()?;
             if describe && !columns.is_empty() && !matches!(step, Step::Empty) {
                 describe = false;
@@ -197,7 +197,7 @@ impl Connection {
                 }
                 Step::Empty => return Ok(self.wire.put(&EmptyQueryResponse::new())?),
                 Step::CopyIn { columns, binary } => {
-                    let tag = self.copy_in(&mut open.portal, columns, binary, ending).await?;
+                    let tag = Box::pin(self.copy_in(&mut open.portal, columns, binary, ending)).await?;
                     return self.complete(tag);
                 }
                 Step::CopyOut { columns, binary } => {

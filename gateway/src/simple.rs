@@ -1,5 +1,7 @@
 //! The simple protocol: a text of statements that run in one implicit transaction, unless they say otherwise.
 
+use std::pin::pin;
+
 use pgwire::messages::response::{CommandComplete, EmptyQueryResponse};
 use sql::{
     SqlState,
@@ -32,7 +34,7 @@ impl Connection {
             self.run_statement(statement, Ending::More).await?;
         }
         self.run_statement(last, Ending::Commit).await?;
-        Ok(self.guard.drive(&mut self.wire, self.session.sync()).await??)
+        Ok(self.guard.drive(&mut self.wire, pin!(self.session.sync())).await??)
     }
 
     async fn run_statement(&mut self, statement: &Statement, ending: Ending) -> Outcome<()> {
@@ -42,7 +44,7 @@ impl Connection {
         {
             return Ok(self.wire.put(&CommandComplete::new("DEALLOCATE".to_owned()))?);
         }
-        let prepared = self.guard.drive(&mut self.wire, self.session.prepare(statement, &[])).await??;
+        let prepared = self.guard.drive(&mut self.wire, pin!(self.session.prepare(statement, &[]))).await??;
         if !prepared.parameters.is_empty() {
             return Err(Fault::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
         }

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    pin::pin,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -50,9 +50,8 @@ impl Canceller {
         &self,
         runtime: &dyn Runtime,
         timeout: Option<Duration>,
-        future: impl Future<Output = Result<T>>,
+        mut future: Pin<&mut impl Future<Output = Result<T>>>,
     ) -> Result<T> {
-        let mut future = pin!(future);
         let mut sleep = timeout.map(|timeout| runtime.sleep(timeout));
         std::future::poll_fn(|context| {
             self.shared.waker.register(context.waker());

@@ -1,6 +1,6 @@
 //! Schema changes within a session.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use super::{
     Portal, Session,
@@ -27,7 +27,7 @@ impl Session {
         if change::changes_catalog(&parsed.body) {
             transaction.forget_catalog();
             let begin = transaction.changes.begin(&mut transaction.txn);
-            canceller.guard(&*runtime, timeout, begin).await?;
+            canceller.guard(&*runtime, timeout, pin!(begin)).await?;
         }
         let mut environment = self.environment().await?;
         let database = Arc::clone(&self.database);
@@ -43,7 +43,7 @@ impl Session {
             canceller: &canceller,
             source: &parsed.source,
         };
-        let tag = canceller.guard(&*runtime, timeout, change.run(&parsed.body)).await;
+        let tag = canceller.guard(&*runtime, timeout, pin!(change.run(&parsed.body))).await;
         transaction.forget_catalog();
         self.notices.append(&mut notices);
         Ok(Advance::Finished(Vec::new(), tag?))

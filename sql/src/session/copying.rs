@@ -1,6 +1,6 @@
 //! COPY within a session.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc};
 
 use sqlparser::ast::{self, CopySource, CopyTarget, Statement as Ast};
 
@@ -114,7 +114,7 @@ impl Session {
         let Some(transaction) = self.transaction().filter(|transaction| transaction.serial == serial) else {
             return Err(failed_block());
         };
-        let lines = canceller.guard(&*runtime, timeout, copy.next(&mut transaction.txn, &canceller)).await?;
+        let lines = canceller.guard(&*runtime, timeout, pin!(copy.next(&mut transaction.txn, &canceller))).await?;
         match lines {
             Some(lines) => Ok(Advance::Step(Step::CopyData(lines))),
             None => {
@@ -133,7 +133,7 @@ impl Session {
         let Some(transaction) = self.transaction().filter(|transaction| transaction.serial == serial) else {
             return Err(failed_block());
         };
-        canceller.guard(&*runtime, None, copy.data(&data, &mut transaction.txn, &canceller)).await
+        canceller.guard(&*runtime, None, pin!(copy.data(&data, &mut transaction.txn, &canceller))).await
     }
 
     pub(super) async fn finish_copy(&mut self, portal: &mut Portal, ending: Ending) -> Result<String> {
@@ -144,7 +144,7 @@ impl Session {
         let Some(transaction) = self.transaction().filter(|transaction| transaction.serial == serial) else {
             return Err(failed_block());
         };
-        let rows = canceller.guard(&*runtime, None, copy.finish(&mut transaction.txn, &canceller)).await?;
+        let rows = canceller.guard(&*runtime, None, pin!(copy.finish(&mut transaction.txn, &canceller))).await?;
         if ending == Ending::Commit && matches!(self.state, State::Implicit(_)) {
             self.commit_implicit().await?;
         }

@@ -1,6 +1,6 @@
 //! Runs one portal: implicit transactions with their retries, batches of rows, the end.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use sqlparser::ast;
 
@@ -52,7 +52,7 @@ impl Session {
                 return self.conclude(advance, ending).await;
             }
             Run::CopyOut(_) => {
-                let advance = self.advance_copy_out(portal).await?;
+                let advance = Box::pin(self.advance_copy_out(portal)).await?;
                 return self.conclude(advance, ending).await;
             }
             Run::CopyIn(_) => return Err(SqlError::internal("COPY FROM STDIN waits for data")),
@@ -121,10 +121,14 @@ impl Session {
         let sleep = runtime.sleep(Duration::from_millis(runtime.random_u64() % limit));
         let canceller = self.activity.canceller.clone();
         canceller
-            .guard(&*runtime, None, async {
-                sleep.await;
-                Ok(())
-            })
+            .guard(
+                &*runtime,
+                None,
+                pin!(async {
+                    sleep.await;
+                    Ok(())
+                }),
+            )
             .await
     }
 
@@ -196,21 +200,22 @@ impl Session {
         (millis > 0).then(|| Duration::from_millis(millis.unsigned_abs()))
     }
 
-    /// Starts a statement that needs a transaction, and runs it as far as one step goes.
+    /// Starts a statement that needs a transaction, and runs it as far as one step goes. What is rare is boxed, so that it does
+    /// not make the future of every statement large.
     async fn begin_portal(&mut self, portal: &mut Portal, max_rows: usize) -> Result<Advance> {
         let parsed = Arc::clone(&portal.prepared.statement.parsed);
         let syntax = match &parsed.body {
             Body::Sql(syntax) => &**syntax,
-            Body::SplitAt { .. } | Body::Own(_) | Body::Empty => return self.change_schema(portal).await,
+            Body::SplitAt { .. } | Body::Own(_) | Body::Empty => return Box::pin(self.change_schema(portal)).await,
         };
         match syntax {
-            ast::Statement::Copy { .. } => self.begin_copy(portal, syntax).await,
+            ast::Statement::Copy { .. } => Box::pin(self.begin_copy(portal, syntax)).await,
             ast::Statement::Prepare { name, data_types, statement } => {
-                self.prepare_named(name, data_types, statement).await
+                Box::pin(self.prepare_named(name, data_types, statement)).await
             }
-            ast::Statement::Execute { .. } => self.execute_named(portal, syntax, max_rows).await,
+            ast::Statement::Execute { .. } => Box::pin(self.execute_named(portal, syntax, max_rows)).await,
             ast::Statement::Declare { .. } | ast::Statement::Fetch { .. } => {
-                self.cursor_statement(portal, syntax).await
+                Box::pin(self.cursor_statement(portal, syntax)).await
             }
             syntax if crate::bind::is_plannable(syntax) => {
                 let prepared = Arc::clone(&portal.prepared);
@@ -218,7 +223,7 @@ impl Session {
                 self.start_plan(portal, &prepared, parameters).await?;
                 self.advance(portal, max_rows).await
             }
-            _ => self.change_schema(portal).await,
+            _ => Box::pin(self.change_schema(portal)).await,
         }
     }
 
@@ -291,7 +296,7 @@ impl Session {
         let Some(transaction) = self.transaction() else { return Err(failed_block()) };
         let limit = if max_rows == 0 { usize::MAX } else { max_rows };
         let gather = gather(running, transaction, &canceller, limit);
-        let (rows, ended) = canceller.guard(&*runtime, timeout, gather).await?;
+        let (rows, ended) = canceller.guard(&*runtime, timeout, pin!(gather)).await?;
         let tag = ended.then(|| running.planned.statement.tag(running.cursor.affected()));
         self.apply_pending_settings()?;
         match tag {

@@ -87,9 +87,9 @@ impl Transaction {
         }
         let snapshot = if self.changes.begun() {
             // It sees its own changes.
-            Arc::new(store::load(&mut self.txn).await?)
+            Arc::new(Box::pin(store::load(&mut self.txn)).await?)
         } else {
-            database.catalog.snapshot(&mut self.txn).await?
+            Box::pin(database.catalog.snapshot(&mut self.txn)).await?
         };
         // Loading may have moved the transaction: the catalog is then true for the later stamp.
         self.catalog = Some((self.txn.stamp().await?, Arc::clone(&snapshot)));
