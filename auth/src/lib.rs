@@ -1,18 +1,33 @@
-//! Who may come in: pure decisions, no I/O.
+//! Who may come in, and what they may do: pure decisions, no I/O.
 //!
-//! A sign-in is a conversation. The gateway creates a [`Mechanism`] for the connection, feeds it what the client says and
-//! carries its [`Step`]s back until one of them is a success or a failure:
+//! Life of a sign-in:
 //!
-//! 1. [`Mechanism::exchange`] with an empty input opens the conversation.
-//! 2. [`Step::Continue`] is sent to the client; its answer is the next input.
-//! 3. [`Step::Success`] names the identity under which the session runs; [`Step::Failure`] ends the connection.
+//! 1. The gateway reads what is stored about the role and asks [`rules::Rules::decide`] how it is to be proved, and
+//!    [`throttle`] whether it may be tried now.
+//! 2. It makes a [`Mechanism`] of that ([`password::Cleartext`], [`scram::Scram`], [`ticket::ByTicket`]) and carries the
+//!    conversation: [`Mechanism::exchange`] with [`Input::Start`] opens it, [`Step::Continue`] is sent to the client, the
+//!    answer is the next input.
+//! 3. [`Step::Success`] is a [`Proof`]. What it uses up (the time step of a code, a recovery code) is taken in one transaction
+//!    with the [`audit`] row; the sign-in fails where another has taken it meanwhile, on whatever gateway.
+//! 4. [`Step::Failure`] ends the connection, with one text for every reason. The reason goes into the audit log.
 //!
-//! For now the only mechanism is [`trust`]: whoever reaches the machine's own loopback interface is who they say they are.
-//! Passwords, one-time codes and keys are further mechanisms behind the same trait.
+//! Life of a statement: `sql` asks [`privilege::held`] for each object it touches.
 //!
-//! **Invariant**: no sockets, no clock, no catalog. What a decision needs is handed in.
+//! **Invariant**: no sockets, no clock, no randomness, no catalog. What a decision needs is handed in.
 
+pub mod audit;
+pub mod factor;
+pub mod keys;
 mod mechanism;
-pub mod trust;
+pub mod otp;
+pub mod owner;
+pub mod password;
+pub mod privilege;
+pub mod rules;
+pub mod scram;
+pub mod seal;
+pub mod throttle;
+pub mod ticket;
 
-pub use mechanism::{Denied, Identity, Mechanism, Step};
+pub use factor::Factors;
+pub use mechanism::{Challenge, Input, Mechanism, Proof, Reason, Step, Used};
