@@ -208,11 +208,15 @@ impl From<txn::Error> for SqlError {
                 result = result.detail(format!("Reason: {reason}.")).hint("The transaction might succeed if retried.");
             }
             E::Deadlock(cycle) => {
-                let waits: Vec<String> = cycle
-                    .iter()
-                    .zip(cycle.iter().cycle().skip(1))
-                    .map(|(waiter, holder)| format!("Transaction {waiter} waits for transaction {holder}."))
-                    .collect();
+                let wants = |edge: &txn::WaitEdge| match edge.mode {
+                    Some(mode) => format!("a {mode} lock on a row"),
+                    None => "a row".to_owned(),
+                };
+                let tell = |edge: &txn::WaitEdge| {
+                    let (waiter, holder) = (edge.waiter, edge.holder);
+                    format!("Transaction {waiter} waits for {}; blocked by transaction {holder}.", wants(edge))
+                };
+                let waits: Vec<String> = cycle.iter().map(tell).collect();
                 result = result.detail(waits.join("\n")).hint("See server log for query details.");
             }
             _ => {}

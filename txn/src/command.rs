@@ -27,10 +27,12 @@ pub enum Command {
     Read(Read),
     Lock(Lock),
     /// Releases the in-memory locks of a transaction in this range (after rollback, or commit of what it wrote), and
-    /// withdraws its requests that wait here: those are answered `Waiting` or `Blocked` by nobody.
+    /// withdraws its requests that wait here: those are answered `Waiting` or `Blocked` by nobody. `weaken` are locks that
+    /// go back to a weaker mode, the one before a savepoint.
     Unlock {
         txn: TxnId,
         keys: Vec<Key>,
+        weaken: Vec<(Key, LockMode)>,
     },
     /// Checks that nothing appeared in the spans within `(from, to]`, and records the read at `to`.
     Refresh {
@@ -78,7 +80,7 @@ pub enum Command {
     /// Volatile wait-for edges, sent by waiting gateways to the range that holds the detector key. Finds cycles over ranges.
     Wait {
         waiter: WaitNode,
-        holders: Vec<TxnId>,
+        holders: Vec<WaitFor>,
     },
     /// Committed versions at `write_ts`, in a key space that no other transaction can see yet (a new index). No locks, no
     /// conflict checks but the duplicate check.
@@ -157,11 +159,50 @@ pub struct Blocker {
     pub write_ts: Timestamp,
 }
 
-/// Ordered by strength.
+/// The strengths of PostgreSQL's row locks (its manual, section 13.3.2), weakest first. Whatever a mode keeps out, a stronger
+/// one keeps out too: so holding a mode is as good as holding any weaker one.
+///
+/// | | key share | share | no key update | update |
+/// |---|---|---|---|---|
+/// | key share | | | | conflict |
+/// | share | | | conflict | conflict |
+/// | no key update | | conflict | conflict | conflict |
+/// | update | conflict | conflict | conflict | conflict |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum LockMode {
-    Shared,
-    Exclusive,
+    /// The key stays: nobody deletes it or changes what others refer to. The transaction depends on nothing else: at its
+    /// commit the row may be a newer one. (Foreign keys)
+    KeyShare,
+    /// The row stays as it is.
+    Share,
+    /// The row is about to change, but not its keys.
+    NoKeyUpdate,
+    /// The row is about to go, or to change in any way.
+    Update,
+}
+
+impl LockMode {
+    /// Whether two transactions may not hold these modes on a key at the same time.
+    pub fn conflicts_with(self, other: LockMode) -> bool {
+        use LockMode::{KeyShare, NoKeyUpdate, Share, Update};
+        match self {
+            KeyShare => other == Update,
+            Share => matches!(other, NoKeyUpdate | Update),
+            NoKeyUpdate => other != KeyShare,
+            Update => true,
+        }
+    }
+}
+
+impl std::fmt::Display for LockMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            LockMode::KeyShare => "key share",
+            LockMode::Share => "share",
+            LockMode::NoKeyUpdate => "no key update",
+            LockMode::Update => "update",
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,7 +236,7 @@ pub enum LockReply {
     /// With `NoWait`: somebody holds it.
     Locked(Blocker),
     /// Waiting would never end; this transaction is the youngest of the cycle, which is listed.
-    Deadlock(Vec<TxnId>),
+    Deadlock(Vec<WaitEdge>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,6 +246,8 @@ pub struct Locked {
     pub value: Option<Bytes>,
     /// Timestamp of the newest committed version (a tombstone counts); zero when there is none.
     pub version_ts: Timestamp,
+    /// Who committed it.
+    pub writer: Option<TxnId>,
 }
 
 /// One buffered write.
@@ -218,6 +261,16 @@ pub struct Write {
     pub seen: Timestamp,
 }
 
+/// Something that was locked and not written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    pub key: Key,
+    /// The newest committed version that the transaction knows of.
+    pub seen: Timestamp,
+    /// The transaction depends only on the key's being there: newer versions are no conflict, unless it was deleted.
+    pub presence: bool,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prewrite {
     pub txn: TxnId,
@@ -225,8 +278,8 @@ pub struct Prewrite {
     pub write_ts: Timestamp,
     /// Written in this request, within one range.
     pub writes: Vec<Write>,
-    /// Locked but not written: key and what was seen, checked the same way and protected at `write_ts`.
-    pub checks: Vec<(Key, Timestamp)>,
+    /// Locked but not written: checked the same way and protected at `write_ts`.
+    pub checks: Vec<Check>,
     /// Where the transaction's fate is kept. For `CommitOneRange` unused.
     pub primary: Key,
     /// With the primary's own prewrite: every other written key, when this is a parallel commit. `None` for a transaction
@@ -251,7 +304,7 @@ pub enum PrewriteReply {
     /// A recovery prevented or aborted this transaction.
     Aborted,
     /// Waiting for a lock would close a cycle.
-    Deadlock(Vec<TxnId>),
+    Deadlock(Vec<WaitEdge>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -295,17 +348,38 @@ pub enum PreventReply {
     Superseded,
 }
 
+/// Who waits, and what for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitNode {
     pub txn: TxnId,
     pub begin_ts: Timestamp,
+    /// The lock it wants; `None` for a read that waits for an intent.
+    pub mode: Option<LockMode>,
+}
+
+/// Whom somebody waits for, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitFor {
+    pub txn: TxnId,
+    pub key: Key,
+}
+
+/// One member of a deadlock: `waiter` wants `key` in this mode, and `holder` (the next member) is in its way: holds the key
+/// in a mode that conflicts, was there first, or has an intent on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitEdge {
+    pub waiter: TxnId,
+    pub holder: TxnId,
+    pub key: Key,
+    /// `None` for a read that waits for an intent.
+    pub mode: Option<LockMode>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum WaitReply {
     Wait,
-    /// The waiter is the youngest of a cycle and must die.
-    Deadlock(Vec<TxnId>),
+    /// The waiter is the youngest of a cycle, the first of it, and must die.
+    Deadlock(Vec<WaitEdge>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

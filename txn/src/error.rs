@@ -3,14 +3,16 @@
 use base::TxnId;
 use bytes::Bytes;
 
+use crate::command::WaitEdge;
+
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// What the transaction has read no longer holds: run it again. (40001)
     #[error("could not serialize access: {reason}")]
-    Retry { reason: String, key: Option<Bytes>, other: Option<TxnId> },
-    /// (40P01) The cycle, this transaction first.
+    Retry { reason: RetryReason, key: Option<Bytes>, other: Option<TxnId> },
+    /// (40P01) The cycle: who waits for whom, on which key, in which mode; this transaction first.
     #[error("deadlock detected")]
-    Deadlock(Vec<TxnId>),
+    Deadlock(Vec<WaitEdge>),
     /// A `NoWait` lock is held by somebody. (55P03)
     #[error("lock not available")]
     LockNotAvailable { key: Bytes, other: TxnId },
@@ -36,6 +38,31 @@ pub enum Error {
     /// A reply or a stored value could not be decoded, or an invariant is broken. (XX000)
     #[error("internal error: {0}")]
     Internal(String),
+}
+
+/// Why a transaction cannot go on as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryReason {
+    /// A row to be locked or written has been changed by a transaction that was concurrent (PostgreSQL: "due to concurrent
+    /// update").
+    ConcurrentUpdate,
+    /// Something that was only read has been changed (PostgreSQL: "due to read/write dependencies among transactions").
+    ReadChanged,
+    /// A lock was lost with its leader, and the row has changed since.
+    LockLost,
+    /// Somebody in whose way it was has taken it for dead.
+    TakenForDead,
+}
+
+impl std::fmt::Display for RetryReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            RetryReason::ConcurrentUpdate => "somebody else has committed a newer version",
+            RetryReason::ReadChanged => "something that was read has changed since",
+            RetryReason::LockLost => "a lock was lost and the row has changed",
+            RetryReason::TakenForDead => "the transaction was taken for dead and aborted",
+        })
+    }
 }
 
 pub type Result<T> = std::result::Result<T, Error>;

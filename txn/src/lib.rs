@@ -24,8 +24,10 @@ pub mod mvcc;
 pub mod server;
 pub mod testing;
 
-pub use client::{CommitInfo, Faults, LockedRow, Options, Savepoint, ScanPage, ScanRequest, Txn, TxnClient, TxnStats};
-pub use command::{Command, LockMode, Pushdown, RowSink, Verdict, WaitPolicy};
-pub use error::{Error, Result};
+pub use client::{
+    CommitInfo, Faults, Isolation, LockedRow, Options, Savepoint, ScanPage, ScanRequest, Txn, TxnClient, TxnStats,
+};
+pub use command::{Command, LockMode, Pushdown, RowSink, Verdict, WaitEdge, WaitPolicy};
+pub use error::{Error, Result, RetryReason};
 /// What the layer above sees of the cluster besides transactions: fences, and the views of ranges and nodes.
 pub use storage::{Cluster, FenceOp, NodeStatus, RangeStatus, Stamp};

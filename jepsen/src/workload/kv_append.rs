@@ -102,7 +102,7 @@ async fn run(txn: &mut txn::Txn, step: Step, locking: bool) -> txn::Result<Step>
     match step {
         Step::Append { key: of, value } => {
             let old = if locking {
-                txn.lock(&[key(of)], LockMode::Exclusive, WaitPolicy::Wait).await?.remove(0).value
+                txn.lock(&[key(of)], LockMode::Update, WaitPolicy::Wait).await?.remove(0).value
             } else {
                 txn.get(&[key(of)]).await?.remove(0)
             };

@@ -126,8 +126,8 @@ impl Binder<'_> {
         let mut result = Vec::new();
         for lock in locks {
             let (mode, name) = match lock.lock_type {
-                ast::LockType::Update => (LockMode::Exclusive, "FOR UPDATE"),
-                ast::LockType::Share => (LockMode::Shared, "FOR SHARE"),
+                ast::LockType::Update => (LockMode::Update, "FOR UPDATE"),
+                ast::LockType::Share => (LockMode::Share, "FOR SHARE"),
             };
             if collapsed {
                 let message = format!("{name} is not allowed with GROUP BY, DISTINCT or aggregate functions");

@@ -52,7 +52,7 @@ pub async fn clear_spaces(client: &TxnClient, retention: Duration) -> Result<()>
         if due && claim(client, key.clone()).await? {
             clear(client, table, index).await?;
             let mut txn = client.begin();
-            txn.lock(&[key.clone()], LockMode::Exclusive, WaitPolicy::Wait).await?;
+            txn.lock(&[key.clone()], LockMode::Update, WaitPolicy::Wait).await?;
             txn.delete(key, false)?;
             txn.commit().await?;
         }
@@ -63,7 +63,7 @@ pub async fn clear_spaces(client: &TxnClient, retention: Duration) -> Result<()>
 /// Makes sure that the schema change behind a record can no longer commit: its commit would find the record changed.
 async fn claim(client: &TxnClient, key: bytes::Bytes) -> Result<bool> {
     let mut txn = client.begin();
-    let locked = txn.lock(&[key.clone()], LockMode::Exclusive, WaitPolicy::NoWait).await;
+    let locked = txn.lock(&[key.clone()], LockMode::Update, WaitPolicy::NoWait).await;
     let Ok(rows) = locked else {
         // At work, or somebody else clears it.
         txn.rollback().await;

@@ -217,7 +217,7 @@ fn retry_reservation(error: &SqlError) -> bool {
 }
 
 async fn locked_state(txn: &mut Txn, id: TableId) -> Result<SequenceState> {
-    let rows = txn.lock(&[store::sequence_key(id)], LockMode::Exclusive, WaitPolicy::Wait).await?;
+    let rows = txn.lock(&[store::sequence_key(id)], LockMode::Update, WaitPolicy::Wait).await?;
     match rows.into_iter().next().and_then(|row| row.value) {
         Some(value) => store::decode(&value),
         None => {

@@ -171,7 +171,7 @@ pub async fn begin_change(txn: &mut Txn, first: bool) -> Result<()> {
 
 /// Locks a number and reads it; absent counts as 0.
 pub async fn locked_number(txn: &mut Txn, key: Bytes, wait: WaitPolicy) -> Result<u64> {
-    let rows = txn.lock(&[key], LockMode::Exclusive, wait).await?;
+    let rows = txn.lock(&[key], LockMode::Update, wait).await?;
     match rows.first().and_then(|row| row.value.as_ref()) {
         Some(value) => decode(value),
         None => Ok(0),

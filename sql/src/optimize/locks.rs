@@ -13,10 +13,10 @@ pub(super) fn apply(plan: Plan) -> Result<Plan> {
         if let Some(change) = change_of(&mut plan) {
             match change {
                 Change::Update(update) => {
-                    update.locked = lock_scan(&mut update.source, LockMode::Exclusive, WaitPolicy::Wait);
+                    update.locked = lock_scan(&mut update.source, LockMode::Update, WaitPolicy::Wait);
                 }
                 Change::Delete(delete) => {
-                    delete.locked = lock_scan(&mut delete.source, LockMode::Exclusive, WaitPolicy::Wait);
+                    delete.locked = lock_scan(&mut delete.source, LockMode::Update, WaitPolicy::Wait);
                 }
                 Change::Insert(_) => {}
             }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use protobuf::Message as _;
 use raft::{
     RawNode, StateRole,
-    eraftpb::{Entry, Message, MessageType},
+    eraftpb::{Message, MessageType},
 };
 
 use crate::{
@@ -566,6 +566,8 @@ fn cut(mut message: Message) -> Vec<Message> {
 
 #[cfg(test)]
 mod tests {
+    use raft::eraftpb::Entry;
+
     use super::*;
 
     #[test]

@@ -4,11 +4,11 @@ use base::{Timestamp, TxnId};
 
 use crate::{
     client::{
-        heartbeat::{Held, Open},
+        open::{Held, Open},
         sender::Group,
         write_buffer::WriteBuffer,
     },
-    command::{Command, Key, Prewrite, Write},
+    command::{Check, Command, Key, Prewrite, Write},
 };
 
 /// One request carries at most so many keys and about so many bytes.
@@ -23,8 +23,8 @@ const ONE_RANGE_BYTES: usize = 2 << 20;
 enum Seen {
     /// Under a lock.
     Locked(Timestamp),
-    /// By reading it: as of the transaction's timestamp.
-    Read,
+    /// By reading it: as of this timestamp, or of the write timestamp, up to which reads are refreshed.
+    Read(Option<Timestamp>),
     Blind,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Batch {
     txn: TxnId,
     begin_ts: Timestamp,
     writes: Vec<(Key, Option<bytes::Bytes>, Seen)>,
-    checks: Vec<(Key, Timestamp)>,
+    checks: Vec<Check>,
     primary: usize,
     staged: bool,
 }
@@ -43,22 +43,27 @@ impl Batch {
     pub(crate) fn new(open: &Open, begin_ts: Timestamp, buffer: &mut WriteBuffer, staged_keys_max: usize) -> Batch {
         let written = buffer.take();
         let state = open.state.lock();
-        let checks = state
-            .locks
-            .iter()
-            .filter(|(key, _)| !written.contains_key(*key))
-            .filter_map(|(key, held)| match held {
-                Held::Granted { seen } => Some((key.clone(), *seen)),
-                Held::Queued => None,
-            })
-            .collect();
+        let granted = |held: &Held| match held {
+            Held::Granted(grant) => Some(*grant),
+            Held::Queued => None,
+        };
+        // What was seen before going back to a savepoint counts as much as what is locked now, and more than mere presence.
+        let mut seen = state.seen_before.clone();
+        for (key, grant) in state.locks.iter().filter_map(|(key, held)| Some((key, granted(held)?))) {
+            let known = seen.entry(key.clone()).or_insert(grant);
+            if known.presence_only() {
+                *known = grant;
+            }
+        }
+        let unwritten = seen.iter().filter(|(key, _)| !written.contains_key(*key));
+        let checks = unwritten.map(|(key, grant)| grant.check(key)).collect();
         let writes: Vec<_> = written
             .into_iter()
             .map(|(key, write)| {
-                let seen = match state.locks.get(&key) {
-                    Some(Held::Granted { seen }) => Seen::Locked(*seen),
+                let seen = match seen.get(&key) {
+                    Some(grant) => Seen::Locked(grant.seen),
                     _ if write.blind => Seen::Blind,
-                    _ => Seen::Read,
+                    _ => Seen::Read(write.as_of),
                 };
                 (key, write.value, seen)
             })
@@ -80,7 +85,7 @@ impl Batch {
     pub(crate) fn key(&self, item: usize) -> &Key {
         match self.writes.get(item) {
             Some((key, _, _)) => key,
-            None => &self.checks[item - self.writes.len()].0,
+            None => &self.checks[item - self.writes.len()].key,
         }
     }
 
@@ -152,8 +157,7 @@ impl Batch {
             value: value.clone(),
             seen: match seen {
                 Seen::Locked(version_ts) => *version_ts,
-                // Reads are refreshed up to the write timestamp before it is used.
-                Seen::Read => write_ts,
+                Seen::Read(as_of) => as_of.unwrap_or(write_ts),
                 Seen::Blind => Timestamp::MAX,
             },
         });

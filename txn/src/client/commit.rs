@@ -15,8 +15,8 @@ use crate::{
         sender::{Group, Pace},
         wait::Patience,
     },
-    command::{Blocker, PrewriteReply, TxnStatus},
-    error::{Error, Result},
+    command::{Blocker, LockMode, PrewriteReply, TxnStatus},
+    error::{Error, Result, RetryReason},
 };
 
 /// How far the commit has come.
@@ -51,10 +51,9 @@ impl Stop {
 impl Txn {
     /// Commits, and answers the timestamp. After an error nothing is committed, unless the error is `Ambiguous`.
     pub(super) async fn commit_writes(&mut self) -> Result<Timestamp> {
-        let nothing_held = self.open.state.lock().locks.is_empty();
-        if self.writes.is_empty() && nothing_held {
-            // All reads were at one timestamp.
-            return Ok(self.stamp.map_or(Timestamp::ZERO, |stamp| stamp.timestamp));
+        if self.writes.is_empty() && self.open.holds_nothing() {
+            // All reads were at one timestamp, or need not have been.
+            return Ok(self.times.read.map_or(Timestamp::ZERO, |stamp| stamp.timestamp));
         }
         let begin_ts = self.begin_ts().await?;
         let batch = Batch::new(&self.open, begin_ts, &mut self.writes, self.client.options.staged_keys_max);
@@ -79,11 +78,11 @@ impl Txn {
     /// Sends the batch until all of it stands at one timestamp.
     async fn drive(&mut self, batch: &Batch, attempt: &mut Attempt) -> std::result::Result<Timestamp, Stop> {
         let deadline = self.client.deadline();
-        let mut patience = Patience::until(deadline);
+        let mut patience = Patience::until(deadline, Some(LockMode::Update));
         let mut pace = Pace::default();
         let mut pending = batch.items();
         loop {
-            let write_ts = self.read_ts().await.map_err(Stop::unclear)?;
+            let write_ts = self.write_ts().await.map_err(Stop::unclear)?;
             let tally = self.round(batch, attempt, pending, write_ts, deadline).await?;
             if let Some(commit_ts) = tally.committed {
                 return Ok(commit_ts);
@@ -262,7 +261,7 @@ impl Txn {
 }
 
 fn aborted_by_recovery() -> Error {
-    Error::Retry { reason: "the transaction was taken for dead and aborted".into(), key: None, other: None }
+    Error::Retry { reason: RetryReason::TakenForDead, key: None, other: None }
 }
 
 /// What the ranges answered in one round, by what follows from it.
@@ -294,7 +293,7 @@ impl Tally {
                 Ok(PrewriteReply::Committed(commit_ts)) => self.committed = Some(commit_ts),
                 Ok(PrewriteReply::Pushed { at_least }) => self.pushed = self.pushed.max(Some(at_least)),
                 Ok(PrewriteReply::Conflict { key, other, .. }) => {
-                    let reason = "somebody else has committed a newer version".into();
+                    let reason = RetryReason::ConcurrentUpdate;
                     self.stop_with(Stop::definite(Error::Retry { reason, key: Some(key), other: Some(other) }));
                 }
                 Ok(PrewriteReply::Aborted) => self.stop_with(Stop::definite(aborted_by_recovery())),

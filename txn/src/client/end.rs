@@ -23,14 +23,22 @@ impl Txn {
         self.stats.round_trips += 1;
         let deadline = self.client.deadline();
         let stamp = self.client.cluster.fence(FenceOp::Open(self.open.id.0), deadline).await?;
+        self.become_serializable();
         self.move_to(stamp).await
+    }
+
+    /// A schema change reads descriptors like any other row, and what it reads must be true at its commit. Of READ COMMITTED
+    /// no earlier read counts: each was of its own statement.
+    fn become_serializable(&mut self) {
+        self.times.serial = true;
+        self.times.statement_due = false;
     }
 
     /// Gives everything back, after the outcome is known.
     pub(super) async fn end(&mut self) {
         self.ended = true;
         self.client.unwatch(&self.open);
-        self.client.unlock(&self.open, self.open.take_locks());
+        self.client.unlock(self.open.id, self.open.take_locks());
         if std::mem::take(&mut self.fence) {
             let op = FenceOp::Close(self.open.id.0);
             if self.client.cluster.fence(op, self.client.deadline()).await.is_err() {
@@ -48,7 +56,7 @@ impl Txn {
         let Some(primary) = self.open.state.lock().decider.clone() else { return };
         let client = self.client.clone();
         let txn = self.open.id;
-        let at = self.begin_ts.unwrap_or_default();
+        let at = self.times.begin.unwrap_or_default();
         self.client.runtime.spawn(Box::pin(async move {
             let until = client.runtime.now() + CLOSE_FOR;
             let mut pace = Pace::default();

@@ -3,96 +3,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use base::{BoxFuture, Monotonic, Timestamp, TxnId};
+use base::{BoxFuture, TxnId};
 use parking_lot::Mutex;
 
 use crate::{
-    client::{TxnClient, TxnStats},
+    client::{TxnClient, open::Open},
     command::{Command, Key},
 };
-
-/// The part of a transaction that its heartbeat needs too.
-#[derive(Debug)]
-pub(crate) struct Open {
-    pub id: TxnId,
-    pub began: Monotonic,
-    pub state: Mutex<OpenState>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct OpenState {
-    pub locks: BTreeMap<Key, Held>,
-    /// Where the fate of the transaction is kept, once its commit has begun.
-    pub decider: Option<Key>,
-    /// The same, once there may be an intent to keep alive.
-    pub primary: Option<Key>,
-    watched: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Held {
-    /// Asked for; the leader may keep a place in the queue, or the lock.
-    Queued,
-    /// With the newest version at that time.
-    Granted { seen: Timestamp },
-}
-
-impl Open {
-    pub(crate) fn new(id: TxnId, began: Monotonic) -> Arc<Open> {
-        Arc::new(Open { id, began, state: Mutex::default() })
-    }
-
-    /// What was seen of a key under its lock.
-    pub(crate) fn seen(&self, key: &Key) -> Option<Timestamp> {
-        match self.state.lock().locks.get(key) {
-            Some(Held::Granted { seen }) => Some(*seen),
-            _ => None,
-        }
-    }
-
-    pub(crate) fn queue(&self, keys: &[Key]) {
-        let mut state = self.state.lock();
-        for key in keys {
-            state.locks.entry(key.clone()).or_insert(Held::Queued);
-        }
-    }
-
-    /// Forgets the keys that were asked for and not granted.
-    pub(crate) fn take_queued(&self) -> Vec<Key> {
-        let mut queued = Vec::new();
-        self.state.lock().locks.retain(|key, held| {
-            let granted = *held != Held::Queued;
-            if !granted {
-                queued.push(key.clone());
-            }
-            granted
-        });
-        queued
-    }
-
-    /// Forgets locks that a request of the commit has released.
-    pub(crate) fn released<'k>(&self, keys: impl Iterator<Item = &'k Key>) {
-        let mut state = self.state.lock();
-        if state.locks.is_empty() {
-            return;
-        }
-        for key in keys {
-            state.locks.remove(key);
-        }
-    }
-
-    pub(crate) fn take_locks(&self) -> Vec<Key> {
-        std::mem::take(&mut self.state.lock().locks).into_keys().collect()
-    }
-
-    /// The first key at or after `from` that this transaction holds, with the primary among them.
-    fn next_key(&self, from: &Key) -> Option<Key> {
-        let state = self.state.lock();
-        let lock = state.locks.range::<Key, _>(from..).next().map(|(key, _)| key);
-        let primary = state.primary.as_ref().filter(|key| *key >= from);
-        lock.into_iter().chain(primary).min().cloned()
-    }
-}
 
 /// The open transactions of a gateway.
 #[derive(Debug, Default)]
@@ -110,7 +27,7 @@ struct RegistryState {
 impl TxnClient {
     /// Keeps the transaction alive from now on, once it is old enough to need that.
     pub(crate) fn watch(&self, open: &Arc<Open>) {
-        if std::mem::replace(&mut open.state.lock().watched, true) {
+        if open.watch() {
             return;
         }
         let mut registry = self.shared.registry.state.lock();
@@ -124,7 +41,7 @@ impl TxnClient {
 
     /// Lets the transaction go: it has ended, or nobody minds it any more.
     pub(crate) fn unwatch(&self, open: &Open) {
-        if open.state.lock().watched {
+        if open.is_watched() {
             self.shared.registry.state.lock().open.remove(&open.id);
         }
     }
@@ -160,23 +77,5 @@ impl TxnClient {
             let _unheard: storage::Result<((), bool)> = self.send(&route, &command, deadline).await;
             next = if range.end.is_empty() { None } else { open.next_key(&range.end) };
         }
-    }
-
-    /// Releases locks in the background.
-    pub(crate) fn unlock(&self, open: &Open, keys: Vec<Key>) {
-        if keys.is_empty() {
-            return;
-        }
-        let client = self.clone();
-        let txn = open.id;
-        self.background(Box::pin(async move {
-            let make =
-                |items: &[usize]| Command::Unlock { txn, keys: items.iter().map(|item| keys[*item].clone()).collect() };
-            let deadline = client.deadline();
-            // What cannot be released now expires at its leader.
-            if let Err(error) = client.each_range::<()>(&keys, make, deadline, &mut TxnStats::default()).await {
-                tracing::debug!(%txn, %error, "locks are left to expire");
-            }
-        }));
     }
 }

@@ -4,32 +4,56 @@ use base::{Monotonic, Timestamp};
 use storage::Stamp;
 
 use crate::{
-    client::{LockedRow, Txn, heartbeat::Held, read::unexpected_reply, wait::Patience},
+    client::{Isolation, LockedRow, Txn, open::Held, read::unexpected_reply, times::At, wait::Patience},
     command::{Blocker, Command, Key, Lock, LockMode, LockReply, Locked, RefreshReply, WaitPolicy},
-    error::{Error, Result},
+    error::{Error, Result, RetryReason},
 };
 
 impl Txn {
-    pub(super) async fn lock_keys(&mut self, keys: &[Key], mode: LockMode, wait: WaitPolicy) -> Result<Vec<LockedRow>> {
+    pub(super) async fn lock_keys(
+        &mut self,
+        keys: &[Key],
+        mode: LockMode,
+        wait: WaitPolicy,
+        at: At,
+    ) -> Result<Vec<LockedRow>> {
         if self.fixed {
             return Err(Error::Internal("a transaction in the past cannot lock".into()));
         }
+        self.times.used = true;
         self.read_ts().await?;
+        self.locks_released().await;
         self.client.watch(&self.open);
         self.open.queue(keys);
         let locked = match self.acquire(keys, mode, wait).await {
             Ok(locked) => locked,
             Err(error) => {
                 // A savepoint may bring the transaction back to life: leave the queues, keep what was held before.
-                self.client.unlock(&self.open, self.open.take_queued());
+                self.client.unlock(self.open.id, self.open.take_queued());
                 return Err(error);
             }
         };
-        let newest = self.note_locked(keys, &locked)?;
-        if newest > self.read_ts().await? {
-            self.move_forward(newest).await?;
+        self.times.firm_is_fresh = false;
+        self.open.note_locked(keys, mode, &locked)?;
+        let newest = keys.iter().zip(&locked).max_by_key(|(_, locked)| locked.version_ts);
+        if let Some((key, newest)) = newest
+            && newest.version_ts > self.read_ts().await?
+        {
+            self.meet_newer(key, newest, at).await?;
         }
         Ok(keys.iter().zip(locked).map(|(key, locked)| self.locked_row(key, locked)).collect())
+    }
+
+    /// A locked row is newer than what the transaction reads.
+    async fn meet_newer(&mut self, key: &Key, newest: &Locked, at: At) -> Result<()> {
+        if self.times.serial {
+            return self.move_forward(newest.version_ts).await;
+        }
+        if self.times.isolation == Isolation::RepeatableRead && at == At::Snapshot {
+            let reason = RetryReason::ConcurrentUpdate;
+            return Err(Error::Retry { reason, key: Some(key.clone()), other: newest.writer });
+        }
+        Ok(())
     }
 
     fn locked_row(&self, key: &Key, locked: Locked) -> LockedRow {
@@ -45,7 +69,7 @@ impl Txn {
     /// same order, as they would in one range, and do not end in a deadlock.
     async fn acquire(&mut self, keys: &[Key], mode: LockMode, wait: WaitPolicy) -> Result<Vec<Locked>> {
         let timeout_at = self.lock_timeout.map(|timeout| self.client.runtime.now() + timeout);
-        let mut patience = Patience::endless();
+        let mut patience = Patience::endless(mode);
         let mut locked: Vec<Option<Locked>> = vec![None; keys.len()];
         let mut wanted: Vec<usize> = (0..keys.len()).collect();
         loop {
@@ -110,7 +134,7 @@ impl Txn {
 
     /// Whether a key was not held before this statement.
     fn is_new(&self, key: &Key) -> bool {
-        self.open.seen(key).is_none()
+        !self.open.is_held(key)
     }
 
     /// Releases locks, or places in queues, that this statement will ask for again.
@@ -124,8 +148,11 @@ impl Txn {
         let txn = self.open.id;
         let released: Vec<Key> =
             behind.iter().map(|index| &keys[*index]).filter(|key| self.is_new(key)).cloned().collect();
-        let make =
-            |items: &[usize]| Command::Unlock { txn, keys: items.iter().map(|item| released[*item].clone()).collect() };
+        let make = |items: &[usize]| Command::Unlock {
+            txn,
+            keys: items.iter().map(|item| released[*item].clone()).collect(),
+            weaken: Vec::new(),
+        };
         let deadline = self.client.deadline();
         self.client.each_range::<()>(&released, make, deadline, &mut self.stats).await?;
         Ok(())
@@ -140,34 +167,25 @@ impl Txn {
         }
     }
 
-    /// Remembers what was seen under each lock; the newest of it. A lock that was held before and now shows something newer was
-    /// lost in between.
-    fn note_locked(&mut self, keys: &[Key], locked: &[Locked]) -> Result<Timestamp> {
-        let mut newest = Timestamp::ZERO;
-        let mut open = self.open.state.lock();
-        for (key, locked) in keys.iter().zip(locked) {
-            match open.locks.get(key) {
-                Some(Held::Granted { seen }) if locked.granted && *seen < locked.version_ts => {
-                    return Err(Error::Retry {
-                        reason: "a lock was lost and the row has changed".into(),
-                        key: Some(key.clone()),
-                        other: None,
-                    });
-                }
-                Some(Held::Granted { .. }) => {}
-                _ if locked.granted => {
-                    open.locks.insert(key.clone(), Held::Granted { seen: locked.version_ts });
-                }
-                _ => {
-                    open.locks.remove(key);
-                }
-            }
-            newest = newest.max(locked.version_ts);
+    /// Where the transaction would commit: above all that it has seen under locks, and everything that must be true at the
+    /// commit is.
+    pub(super) async fn write_ts(&mut self) -> Result<Timestamp> {
+        let Some(read) = self.times.read else { return self.read_ts().await };
+        let newest = self.open.newest_seen();
+        if self.times.serial {
+            return Ok(read.timestamp);
         }
-        Ok(newest)
+        if self.times.firm <= newest && read.timestamp <= newest {
+            self.move_forward(newest).await?;
+        } else if self.times.firm < read.timestamp {
+            self.refresh(self.times.firm, read.timestamp).await?;
+            self.times.firm = read.timestamp;
+        }
+        Ok(self.times.firm)
     }
 
-    /// Moves the transaction to a fresh timestamp above `at_least`, after showing that all it has read is unchanged there.
+    /// Moves the transaction to a fresh timestamp above `at_least`, after showing that all that must be true at the commit is
+    /// unchanged there. Below SERIALIZABLE, plain reads stay where they are.
     pub(super) async fn move_forward(&mut self, at_least: Timestamp) -> Result<()> {
         let stamp = self.fresh_stamp().await?;
         if stamp.timestamp <= at_least {
@@ -178,15 +196,14 @@ impl Txn {
     }
 
     pub(super) async fn move_to(&mut self, stamp: Stamp) -> Result<()> {
-        if let Some(old) = self.stamp {
-            self.refresh(old.timestamp, stamp.timestamp).await?;
+        if let Some(from) = self.times.refreshed_to() {
+            self.refresh(from, stamp.timestamp).await?;
         }
-        self.begin_ts.get_or_insert(stamp.timestamp);
-        self.stamp = Some(stamp);
+        self.times.move_to(stamp);
         Ok(())
     }
 
-    /// Checks that nothing this transaction has read changed within `(from, to]`. Keys locked at or before `from` are left
+    /// Checks that nothing this transaction depends on changed within `(from, to]`. Keys locked at or before `from` are left
     /// out: the commit checks them against what was seen under the lock.
     async fn refresh(&mut self, from: Timestamp, to: Timestamp) -> Result<()> {
         if self.client.options.faults.skip_refresh {
@@ -194,7 +211,16 @@ impl Txn {
         }
         let spans = {
             let open = self.open.state.lock();
-            self.reads.spans(|key| matches!(open.locks.get(key), Some(Held::Granted { seen }) if *seen <= from))
+            let checked = |key: &Key| match open.locks.get(key) {
+                Some(Held::Granted(grant)) => grant.seen <= from && !grant.presence_only(),
+                _ => false,
+            };
+            let mut spans = self.depends.spans(checked);
+            if self.times.serial {
+                spans.extend(self.reads.spans(checked));
+                spans.sort();
+            }
+            spans
         };
         if spans.is_empty() {
             return Ok(());
@@ -206,7 +232,7 @@ impl Txn {
         let replies = self.client.each_span::<RefreshReply>(&spans, make, deadline, &mut self.stats).await?;
         for reply in replies {
             if let RefreshReply::Changed { key, other } = reply {
-                let reason = "something that was read has changed since".into();
+                let reason = RetryReason::ReadChanged;
                 return Err(Error::Retry { reason, key: Some(key), other: Some(other) });
             }
         }

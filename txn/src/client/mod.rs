@@ -3,10 +3,11 @@
 //! | module | what |
 //! |---|---|
 //! | `read`, `overlay` | `get` and `scan`, own writes laid over the pages |
-//! | `lock` | locks; moving forward in time (`Txn::move_forward`) |
+//! | `times` | isolation levels and the timestamps that follow from them |
+//! | `lock`, `savepoint` | locks; moving forward in time (`Txn::move_forward`); going back to a savepoint |
 //! | `commit`, `batch` | 1PC, parallel commit, commit of large transactions |
 //! | `recovery`, `wait` | somebody is in the way: settle it or wait for it |
-//! | `heartbeat`, `background`, `end` | what happens beside and after |
+//! | `open`, `heartbeat`, `background`, `end` | what it holds; what happens beside and after |
 //! | `sender` | one request per range, whatever splits |
 
 use std::{sync::Arc, time::Duration};
@@ -17,7 +18,13 @@ use storage::{Cluster, Stamp};
 
 use crate::{
     client::{
-        background::Background, heartbeat::Open, heartbeat::Registry, read_set::ReadSet, write_buffer::WriteBuffer,
+        background::Background,
+        heartbeat::Registry,
+        open::Open,
+        read_set::ReadSet,
+        savepoint::Savepoints,
+        times::{At, Times},
+        write_buffer::{Buffered, WriteBuffer},
     },
     command::{Key, LockMode, Page, WaitPolicy},
     error::{Error, Result},
@@ -31,13 +38,18 @@ mod end;
 mod heartbeat;
 mod lock;
 mod maintenance;
+mod open;
 mod overlay;
 mod read;
 mod read_set;
 mod recovery;
+mod savepoint;
 mod sender;
+mod times;
 mod wait;
 mod write_buffer;
+
+pub use self::{savepoint::Savepoint, times::Isolation};
 
 /// What all transactions of a gateway share. Cheap to clone.
 #[derive(Clone)]
@@ -97,14 +109,17 @@ impl Default for Options {
 pub struct Txn {
     client: TxnClient,
     open: Arc<Open>,
-    /// The first timestamp.
-    begin_ts: Option<Timestamp>,
-    /// The current one, at which everything read so far is true.
-    stamp: Option<Stamp>,
+    times: Times,
     /// Reads the past and cannot write.
     fixed: bool,
+    /// Plain reads. They must stay true under SERIALIZABLE only.
     reads: ReadSet,
+    /// What must stay true at every level: cached descriptors, constraints.
+    depends: ReadSet,
+    /// `depends` holds more than cached descriptors.
+    constrained: bool,
     writes: WriteBuffer,
+    savepoints: Savepoints,
     bulk_batches: u32,
     lock_timeout: Option<Duration>,
     /// A fence of this transaction may be open.
@@ -112,10 +127,6 @@ pub struct Txn {
     ended: bool,
     stats: TxnStats,
 }
-
-/// A mark in the write buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Savepoint(pub u32);
 
 /// What a scan asks for. Rows come in key order (or reverse), with the transaction's own writes overlaid.
 #[derive(Clone, Debug, Default)]
@@ -159,16 +170,23 @@ impl TxnClient {
         TxnClient { cluster, runtime, options: Arc::new(options), shared: Arc::default() }
     }
 
-    /// Begins lazily: nothing is sent before the first operation.
+    /// Begins a SERIALIZABLE transaction, lazily: nothing is sent before the first operation.
     pub fn begin(&self) -> Txn {
+        self.begin_with(Isolation::Serializable)
+    }
+
+    /// As [`TxnClient::begin`], at another level.
+    pub fn begin_with(&self, isolation: Isolation) -> Txn {
         Txn {
             client: self.clone(),
             open: Open::new(TxnId(self.runtime.random_u128()), self.runtime.now()),
-            begin_ts: None,
-            stamp: None,
+            times: Times::new(isolation),
             fixed: false,
             reads: ReadSet::default(),
+            depends: ReadSet::default(),
+            constrained: false,
             writes: WriteBuffer::default(),
+            savepoints: Savepoints::default(),
             bulk_batches: 0,
             lock_timeout: None,
             fence: false,
@@ -181,9 +199,8 @@ impl TxnClient {
     pub fn begin_at(&self, read_ts: Timestamp) -> Txn {
         let mut txn = self.begin();
         txn.fixed = true;
-        txn.begin_ts = Some(read_ts);
         // Whatever was cached describes the present: the catalog is to be read at the same timestamp.
-        txn.stamp = Some(Stamp { timestamp: read_ts, fence: 0, fence_open: true });
+        txn.times.move_to(Stamp { timestamp: read_ts, fence: 0, fence_open: true });
         txn
     }
 }
@@ -197,15 +214,38 @@ impl Txn {
         self.stats
     }
 
+    /// The level asked for.
+    pub fn isolation(&self) -> Isolation {
+        self.times.isolation
+    }
+
+    /// Changes the level. Only before anything was read, locked or written: afterwards nothing happens, and the answer is
+    /// false.
+    pub fn set_isolation(&mut self, isolation: Isolation) -> bool {
+        let legal = !self.times.used && !self.fence;
+        if legal {
+            self.times.isolation = isolation;
+            self.times.serial = isolation == Isolation::Serializable;
+        }
+        legal
+    }
+
+    /// A statement begins: under READ COMMITTED it reads at a timestamp of its own, which is fetched when something asks for
+    /// it. At the other levels nothing happens.
+    pub fn begin_statement(&mut self) {
+        let own_snapshot = self.times.isolation == Isolation::ReadCommitted && !self.times.serial && !self.fixed;
+        self.times.statement_due |= own_snapshot;
+    }
+
     /// The stamp of the current read timestamp; fetches one if there is none yet. Its `fence` says whether a cached catalog
-    /// is still true for this transaction. After moving forward this is the newer stamp.
+    /// is still true for this transaction. After moving forward, and in a new statement under READ COMMITTED, this is a newer
+    /// stamp.
     pub async fn stamp(&mut self) -> Result<Stamp> {
-        if let Some(stamp) = self.stamp {
+        if let Some(stamp) = self.times.current() {
             return Ok(stamp);
         }
         let stamp = self.fresh_stamp().await?;
-        self.begin_ts = Some(stamp.timestamp);
-        self.stamp = Some(stamp);
+        self.times.begin_at(stamp, !self.constrained);
         Ok(stamp)
     }
 
@@ -216,13 +256,25 @@ impl Txn {
 
     /// Values at the transaction's timestamp, in the order asked; own writes included.
     pub async fn get(&mut self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
-        self.read_keys(keys).await
+        self.read_keys(keys, At::Snapshot).await
+    }
+
+    /// As [`Txn::get`], but as things are now, and so that they still are when the transaction commits: what constraints are
+    /// checked against at the levels below SERIALIZABLE. At that level it is the same as `get`. What was locked before is taken
+    /// into account: nobody who gave way to the lock is missed.
+    pub async fn get_latest(&mut self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
+        self.read_keys(keys, At::Latest).await
     }
 
     /// One page of a scan, over as many ranges as it takes. `Page::resume` tells where to go on. With a pushdown that
     /// aggregates there may be several partial results: one `pushed` a page of a range, in the order of the ranges.
     pub async fn scan(&mut self, request: &ScanRequest) -> Result<ScanPage> {
-        self.read_page(request).await
+        self.read_page(request, At::Snapshot).await
+    }
+
+    /// As [`Txn::scan`], in the way of [`Txn::get_latest`].
+    pub async fn scan_latest(&mut self, request: &ScanRequest) -> Result<ScanPage> {
+        self.read_page(request, At::Latest).await
     }
 
     /// Whether the write buffer holds anything in the span (then aggregates must not be pushed down).
@@ -230,13 +282,24 @@ impl Txn {
         self.writes.range(span).next().is_some()
     }
 
-    /// Locks rows (absent keys too: that is how uniqueness is checked) and returns their newest values. Moves the
-    /// transaction forward when one of them is newer than its timestamp.
+    /// Locks rows (absent keys too: that is how uniqueness is checked) and returns their newest values. When one of them is
+    /// newer than the transaction's timestamp: SERIALIZABLE moves the transaction forward; REPEATABLE READ fails with
+    /// [`crate::RetryReason::ConcurrentUpdate`]; READ COMMITTED leaves it to the caller to look at the row again.
+    ///
+    /// What was returned is checked at the commit. Of a row that was there and locked in mode `KeyShare`, only that it still
+    /// is: who relies on its value must read it, too.
     pub async fn lock(&mut self, keys: &[Key], mode: LockMode, wait: WaitPolicy) -> Result<Vec<LockedRow>> {
-        self.lock_keys(keys, mode, wait).await
+        self.lock_keys(keys, mode, wait, At::Snapshot).await
     }
 
-    /// Buffers a write of a key that was locked or read before by this transaction.
+    /// As [`Txn::lock`], but REPEATABLE READ takes a newer row as it is: uniqueness and foreign keys are about what is there,
+    /// not about what was.
+    pub async fn lock_latest(&mut self, keys: &[Key], mode: LockMode, wait: WaitPolicy) -> Result<Vec<LockedRow>> {
+        self.lock_keys(keys, mode, wait, At::Latest).await
+    }
+
+    /// Buffers a write of a key that was locked or read before by this transaction (READ COMMITTED: locked, or read by this
+    /// statement).
     pub fn put(&mut self, key: Key, value: Bytes) -> Result<()> {
         self.buffer(key, Some(value), false)
     }
@@ -257,16 +320,20 @@ impl Txn {
             return Err(Error::Internal("a transaction in the past cannot write".into()));
         }
         let size_bytes_max = self.client.options.write_buffer_bytes_max;
-        if self.writes.put(key, value, blind, size_bytes_max) {
+        self.times.used = true;
+        // Below SERIALIZABLE nothing refreshes what was read, so its version counts.
+        let as_of = self.times.read.filter(|_| !self.times.serial).map(|stamp| stamp.timestamp);
+        let write = Buffered { value, blind, as_of };
+        if self.writes.put(key, write, size_bytes_max) {
             return Ok(());
         }
         Err(Error::TooLarge(format!("buffered writes exceed {size_bytes_max} bytes")))
     }
 
-    /// Declares that the transaction depends on `span` as of its timestamp, though it was read from a cache: the span will
-    /// be refreshed with the others.
+    /// Declares that the transaction depends on `span` as of its timestamp, though it was read from a cache: at every level
+    /// the span is checked to be the same when the transaction commits.
     pub fn depend_on(&mut self, span: Span) {
-        self.reads.add_span(span);
+        self.depends.add_span(span);
     }
 
     /// Writes rows at once, outside the buffer and the commit protocol, into a key space that no other transaction can see
@@ -278,18 +345,26 @@ impl Txn {
     }
 
     /// Opens a fence of this transaction (see `storage::Stamp`), and moves the transaction to a timestamp after it. It is
-    /// closed when the transaction has ended, either way, before `commit`/`rollback` returns.
+    /// closed when the transaction has ended, either way, before `commit`/`rollback` returns. From here on the transaction is
+    /// serializable, whatever its level.
     pub async fn open_fence(&mut self) -> Result<()> {
         self.raise_fence().await
     }
 
+    /// Marks a point to go back to. Savepoints are nested: going back to one, or releasing it, ends those made after it.
     pub fn savepoint(&mut self) -> Savepoint {
-        self.writes.savepoint()
+        self.make_savepoint()
     }
 
-    /// Undoes the buffered writes since the savepoint, which stays. Locks are kept.
+    /// Undoes the buffered writes since the savepoint, which stays. Locks taken since are released, and locks that were made
+    /// stronger since are as strong as before. What was read since counts as read.
     pub fn rollback_to(&mut self, savepoint: Savepoint) {
-        self.writes.rollback_to(savepoint);
+        self.go_back_to(savepoint);
+    }
+
+    /// Forgets the savepoint and those made after it; what was done since stays.
+    pub fn release(&mut self, savepoint: Savepoint) {
+        self.forget_savepoint(savepoint);
     }
 
     /// Whether anything has been written (buffered or in bulk).
@@ -319,8 +394,10 @@ impl Txn {
     }
 
     async fn begin_ts(&mut self) -> Result<Timestamp> {
-        let read_ts = self.read_ts().await?;
-        Ok(self.begin_ts.unwrap_or(read_ts))
+        match self.times.begin {
+            Some(begin) => Ok(begin),
+            None => self.read_ts().await,
+        }
     }
 
     async fn fresh_stamp(&mut self) -> Result<Stamp> {
@@ -336,7 +413,7 @@ impl Drop for Txn {
             return;
         }
         self.client.unwatch(&self.open);
-        self.client.unlock(&self.open, self.open.take_locks());
+        self.client.unlock(self.open.id, self.open.take_locks());
         // Dropped in the middle of a commit, the outcome is not known; the fence must outlive the transaction.
         if self.fence && self.open.state.lock().decider.is_none() {
             self.client.close_fence_later(storage::FenceOp::Close(self.open.id.0));

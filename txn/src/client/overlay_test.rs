@@ -13,6 +13,10 @@ fn value(n: u8) -> Bytes {
     Bytes::copy_from_slice(&[n])
 }
 
+fn write(value: Option<Bytes>) -> crate::client::write_buffer::Buffered {
+    crate::client::write_buffer::Buffered { value, blind: false, as_of: None }
+}
+
 /// One page of a store, cut after `page_rows` rows and at the border of a range.
 fn page(store: &BTreeMap<Key, Bytes>, asked: &Span, reverse: bool, limit: u64, page_rows: usize) -> Page {
     let mut rows: Vec<(Key, Bytes)> =
@@ -63,7 +67,7 @@ proptest! {
         let mut writes = WriteBuffer::default();
         let mut merged = store.clone();
         for (k, v) in &own {
-            writes.put(key(*k), v.map(value), false, usize::MAX);
+            writes.put(key(*k), write(v.map(value)), usize::MAX);
             match v {
                 Some(v) => { merged.insert(key(*k), value(*v)); }
                 None => { merged.remove(&key(*k)); }
@@ -96,7 +100,7 @@ proptest! {
 #[test]
 fn a_page_that_covers_nothing_changes_nothing() {
     let mut writes = WriteBuffer::default();
-    writes.put(key(1), Some(value(1)), false, usize::MAX);
+    writes.put(key(1), write(Some(value(1))), usize::MAX);
     for reverse in [false, true] {
         let span = Span::all();
         let mut assembly = Assembly::new(&span, reverse, 0, &writes);

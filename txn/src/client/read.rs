@@ -7,8 +7,10 @@ use storage::Route;
 
 use crate::{
     client::{
-        ScanPage, ScanRequest, Txn,
+        Isolation, ScanPage, ScanRequest, Txn,
         overlay::{self, Assembly},
+        read_set::ReadSet,
+        times::At,
         wait::Patience,
     },
     command::{Blocker, Command, Key, Page, Read, ReadBody, ReadReply, Scan},
@@ -21,7 +23,21 @@ const PAGE_BYTES: usize = 1 << 20;
 const WAVE_RANGES: usize = 8;
 
 impl Txn {
-    pub(super) async fn read_keys(&mut self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
+    /// The timestamp for a read. What is read as of now waits for no lock, but comes after all that were granted.
+    async fn timestamp_for(&mut self, at: At) -> Result<Timestamp> {
+        self.times.used = true;
+        let read_ts = self.read_ts().await?;
+        if at == At::Snapshot || self.times.serial || self.fixed {
+            return Ok(read_ts);
+        }
+        self.constrained = true;
+        if !self.times.firm_is_fresh {
+            self.move_forward(read_ts).await?;
+        }
+        Ok(self.times.firm)
+    }
+
+    pub(super) async fn read_keys(&mut self, keys: &[Key], at: At) -> Result<Vec<Option<Bytes>>> {
         let mut values: Vec<Option<Bytes>> = vec![None; keys.len()];
         let mut missing = Vec::with_capacity(keys.len());
         let mut positions = Vec::with_capacity(keys.len());
@@ -35,9 +51,9 @@ impl Txn {
             }
         }
         let deadline = self.client.deadline();
-        let mut patience = Patience::until(deadline);
+        let mut patience = Patience::until(deadline, None);
+        let read_ts = self.timestamp_for(at).await?;
         while !missing.is_empty() {
-            let read_ts = self.read_ts().await?;
             let txn = self.open.id;
             let make = |items: &[usize]| {
                 let keys = items.iter().map(|item| missing[*item].clone()).collect();
@@ -50,7 +66,7 @@ impl Txn {
                 match reply {
                     ReadReply::Values(found) if found.len() == items.len() => {
                         for (item, value) in items.into_iter().zip(found) {
-                            self.note_read(&missing[item], read_ts);
+                            self.note_read(&missing[item], read_ts, at);
                             values[positions[item]] = value;
                         }
                     }
@@ -72,15 +88,29 @@ impl Txn {
     }
 
     /// A key locked at or before its reading needs no place in the read set: the commit checks what was seen under the lock.
-    fn note_read(&mut self, key: &Key, read_ts: Timestamp) {
-        if !self.fixed && self.open.seen(key).is_none_or(|seen| seen > read_ts) {
-            self.reads.add_point(key);
+    fn note_read(&mut self, key: &Key, read_ts: Timestamp, at: At) {
+        if self.open.seen(key).is_none_or(|seen| seen > read_ts)
+            && let Some(reads) = self.read_set(at)
+        {
+            reads.add_point(key);
         }
     }
 
-    pub(super) async fn read_page(&mut self, request: &ScanRequest) -> Result<ScanPage> {
+    /// Where a read is remembered, if it must be. Plain reads of REPEATABLE READ matter only if the transaction becomes
+    /// serializable yet; of READ COMMITTED not even then.
+    fn read_set(&mut self, at: At) -> Option<&mut ReadSet> {
+        let statements_only = self.times.isolation == Isolation::ReadCommitted && !self.times.serial;
+        match at {
+            _ if self.fixed => None,
+            At::Latest if !self.times.serial => Some(&mut self.depends),
+            _ if statements_only => None,
+            At::Latest | At::Snapshot => Some(&mut self.reads),
+        }
+    }
+
+    pub(super) async fn read_page(&mut self, request: &ScanRequest, at: At) -> Result<ScanPage> {
         let deadline = self.client.deadline();
-        let read_ts = self.read_ts().await?;
+        let read_ts = self.timestamp_for(at).await?;
         // The assembly borrows the buffer while requests borrow the rest.
         let writes = std::mem::take(&mut self.writes);
         let result = self.assemble(request, read_ts, &writes, deadline).await;
@@ -91,9 +121,9 @@ impl Txn {
             None => Some(request.span.clone()),
         };
         if let Some(covered) = covered
-            && !self.fixed
+            && let Some(reads) = self.read_set(at)
         {
-            self.reads.add_span(covered);
+            reads.add_span(covered);
         }
         Ok(page)
     }
@@ -149,7 +179,7 @@ impl Txn {
         read_ts: Timestamp,
         deadline: Monotonic,
     ) -> Result<Vec<(Span, Vec<(Span, Page)>)>> {
-        let mut patience = Patience::until(deadline);
+        let mut patience = Patience::until(deadline, None);
         loop {
             self.stats.round_trips += 1;
             let outcomes = if let [scan] = &scans[..] {

@@ -12,7 +12,7 @@ use crate::{
         recovery::{self, Asker, Orphan},
         sender::Pace,
     },
-    command::{Blocker, Command, Key, WaitNode, WaitReply},
+    command::{Blocker, Command, Key, LockMode, WaitFor, WaitNode, WaitReply},
     error::{Error, Result},
 };
 
@@ -29,6 +29,8 @@ const PARKED_AT_LEAST: Duration = Duration::from_millis(10);
 pub(crate) struct Patience {
     /// `None`: a lock wait, which ends by being granted, by a deadlock or by `lock_timeout`.
     deadline: Option<Monotonic>,
+    /// The lock that is waited for; `None` for a read.
+    wants: Option<LockMode>,
     pub(crate) pace: Pace,
     rounds: u32,
     last_round: Monotonic,
@@ -36,13 +38,14 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    pub(crate) fn until(deadline: Monotonic) -> Patience {
-        Patience { deadline: Some(deadline), ..Patience::endless() }
+    pub(crate) fn until(deadline: Monotonic, wants: Option<LockMode>) -> Patience {
+        Patience { deadline: Some(deadline), wants, ..Patience::endless(LockMode::Update) }
     }
 
-    pub(crate) fn endless() -> Patience {
+    pub(crate) fn endless(wants: LockMode) -> Patience {
         Patience {
             deadline: None,
+            wants: Some(wants),
             pace: Pace::default(),
             rounds: 0,
             last_round: Monotonic(0),
@@ -63,9 +66,10 @@ impl Txn {
         }
         self.stats.lock_waits += 1;
         let mut holders = Vec::new();
-        for (txn, orphan) in group_by_txn(blockers) {
+        for (txn, (key, orphan)) in group_by_txn(blockers) {
+            let holder = WaitFor { txn, key };
             let Some(orphan) = orphan else {
-                holders.push(txn);
+                holders.push(holder);
                 continue;
             };
             let met = *patience.first_met.entry(txn).or_insert(now);
@@ -73,7 +77,7 @@ impl Txn {
             let deadline = self.client.deadline();
             let asker = Asker::Other { grace_over };
             if !recovery::settle(&self.client, orphan, asker, deadline, &mut self.stats).await? {
-                holders.push(txn);
+                holders.push(holder);
             }
         }
         if holders.is_empty() {
@@ -81,7 +85,7 @@ impl Txn {
         }
         patience.rounds += 1;
         if patience.rounds > QUIET_ROUNDS {
-            self.report_wait(holders).await?;
+            self.report_wait(patience.wants, holders).await?;
         }
         if now.since(patience.last_round) < PARKED_AT_LEAST
             && let Some(pause) = patience.pace.next()
@@ -93,9 +97,9 @@ impl Txn {
     }
 
     /// Tells the detector for whom this transaction waits. Being unable to is no error: the next round tells again.
-    async fn report_wait(&mut self, holders: Vec<TxnId>) -> Result<()> {
+    async fn report_wait(&mut self, mode: Option<LockMode>, holders: Vec<WaitFor>) -> Result<()> {
         let begin_ts = self.begin_ts().await?;
-        let waiter = WaitNode { txn: self.open.id, begin_ts };
+        let waiter = WaitNode { txn: self.open.id, begin_ts, mode };
         let command = Command::Wait { waiter, holders };
         let deadline = self.client.deadline();
         let key = Bytes::from_static(DETECTOR_KEY);
@@ -110,11 +114,11 @@ impl Txn {
     }
 }
 
-/// One entry per transaction; `None` for one that only holds locks.
-fn group_by_txn(blockers: Vec<Blocker>) -> BTreeMap<TxnId, Option<Orphan>> {
-    let mut by_txn: BTreeMap<TxnId, Option<Orphan>> = BTreeMap::new();
+/// One entry per transaction, with a key at which it was met; `None` for one that only holds locks.
+fn group_by_txn(blockers: Vec<Blocker>) -> BTreeMap<TxnId, (Key, Option<Orphan>)> {
+    let mut by_txn: BTreeMap<TxnId, (Key, Option<Orphan>)> = BTreeMap::new();
     for Blocker { key, txn, primary, write_ts } in blockers {
-        let entry = by_txn.entry(txn).or_default();
+        let (_, entry) = by_txn.entry(txn).or_insert_with(|| (key.clone(), None));
         let Some(primary) = primary else { continue };
         match entry {
             Some(orphan) => push_key(&mut orphan.keys, key),

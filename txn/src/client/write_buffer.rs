@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, ops::Bound};
 
-use base::Span;
+use base::{Span, Timestamp};
 use bytes::Bytes;
 
-use crate::{client::Savepoint, command::Key};
+use crate::command::Key;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Buffered {
@@ -13,14 +13,15 @@ pub(crate) struct Buffered {
     pub value: Option<Bytes>,
     /// Depends on nothing that was there before.
     pub blind: bool,
+    /// As of when the key was read, where that is not the timestamp of the commit.
+    pub as_of: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct WriteBuffer {
     writes: BTreeMap<Key, Buffered>,
-    /// What each write since the first savepoint replaced, oldest first.
-    undo: Vec<(Key, Option<Buffered>)>,
-    undo_wanted: bool,
+    /// What each write since the first savepoint replaced, oldest first. `None`: there is no savepoint.
+    undo: Option<Vec<(Key, Option<Buffered>)>>,
     size_bytes: usize,
 }
 
@@ -37,32 +38,37 @@ impl WriteBuffer {
     }
 
     /// Buffers a write. False, and nothing happens, when that would need more than `size_bytes_max`.
-    pub(crate) fn put(&mut self, key: Key, value: Option<Bytes>, blind: bool, size_bytes_max: usize) -> bool {
-        let cost = cost(&key, value.as_ref());
+    pub(crate) fn put(&mut self, key: Key, mut write: Buffered, size_bytes_max: usize) -> bool {
+        let cost = cost(&key, write.value.as_ref());
         if self.size_bytes + cost > size_bytes_max {
             return false;
         }
-        // A key that was written blindly and then once more with knowledge is no longer blind.
-        let blind = blind && self.writes.get(&key).is_none_or(|earlier| earlier.blind);
-        let replaced = self.writes.insert(key.clone(), Buffered { value, blind });
+        if let Some(earlier) = self.writes.get(&key) {
+            // A key that was written blindly and then once more with knowledge is no longer blind.
+            write.blind &= earlier.blind;
+            write.as_of = earlier.as_of.or(write.as_of);
+        }
+        let replaced = self.writes.insert(key.clone(), write);
         self.size_bytes += cost;
-        if self.undo_wanted {
+        if let Some(undo) = &mut self.undo {
             // The replaced value stays in memory, and stays counted.
-            self.undo.push((key, replaced));
+            undo.push((key, replaced));
         } else if let Some(replaced) = replaced {
             self.size_bytes -= self::cost(&key, replaced.value.as_ref());
         }
         true
     }
 
-    pub(crate) fn savepoint(&mut self) -> Savepoint {
-        self.undo_wanted = true;
-        Savepoint(u32::try_from(self.undo.len()).unwrap_or(u32::MAX))
+    /// From now on writes can be undone; how many of them there are.
+    pub(crate) fn mark(&mut self) -> usize {
+        self.undo.get_or_insert_default().len()
     }
 
-    pub(crate) fn rollback_to(&mut self, savepoint: Savepoint) {
-        while self.undo.len() > savepoint.0 as usize
-            && let Some((key, replaced)) = self.undo.pop()
+    /// Undoes all writes but the first `mark`.
+    pub(crate) fn rollback_to(&mut self, mark: usize) {
+        let Some(undo) = &mut self.undo else { return };
+        while undo.len() > mark
+            && let Some((key, replaced)) = undo.pop()
         {
             let undone = match replaced {
                 Some(replaced) => self.writes.insert(key.clone(), replaced),
@@ -71,6 +77,13 @@ impl WriteBuffer {
             if let Some(undone) = undone {
                 self.size_bytes -= cost(&key, undone.value.as_ref());
             }
+        }
+    }
+
+    /// Nothing will be undone any more.
+    pub(crate) fn forget_marks(&mut self) {
+        for (key, replaced) in self.undo.take().into_iter().flatten() {
+            self.size_bytes -= replaced.map_or(0, |replaced| cost(&key, replaced.value.as_ref()));
         }
     }
 
@@ -84,7 +97,7 @@ impl WriteBuffer {
     }
 
     pub(crate) fn take(&mut self) -> BTreeMap<Key, Buffered> {
-        self.undo.clear();
+        self.undo = None;
         self.size_bytes = 0;
         std::mem::take(&mut self.writes)
     }

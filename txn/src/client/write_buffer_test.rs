@@ -17,6 +17,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn write(value: Option<Bytes>, blind: bool) -> Buffered {
+    Buffered { value, blind, as_of: None }
+}
+
 fn bytes(byte: u8) -> Bytes {
     Bytes::copy_from_slice(&[byte])
 }
@@ -31,10 +35,10 @@ proptest! {
         for step in steps {
             match step {
                 Step::Put(key, value, blind) => {
-                    prop_assert!(buffer.put(bytes(key), value.map(bytes), blind, usize::MAX));
+                    prop_assert!(buffer.put(bytes(key), write(value.map(bytes), blind), usize::MAX));
                     model.insert(key, value);
                 }
-                Step::Savepoint => saved.push((buffer.savepoint(), model.clone())),
+                Step::Savepoint => saved.push((buffer.mark(), model.clone())),
                 Step::RollbackTo(index) => {
                     if let Some((savepoint, copy)) = saved.get(index) {
                         buffer.rollback_to(*savepoint);
@@ -54,16 +58,16 @@ fn the_limit_holds_and_overwriting_is_free() {
     let mut buffer = WriteBuffer::default();
     let value = Bytes::from(vec![0; 1000]);
     for _ in 0..100 {
-        assert!(buffer.put(Key::from("a"), Some(value.clone()), false, 3000));
+        assert!(buffer.put(Key::from("a"), write(Some(value.clone()), false), 3000));
     }
-    assert!(!buffer.put(Key::from("b"), Some(Bytes::from(vec![0; 2000])), false, 3000));
+    assert!(!buffer.put(Key::from("b"), write(Some(Bytes::from(vec![0; 2000])), false), 3000));
     assert!(buffer.get(b"b").is_none());
 }
 
 #[test]
 fn knowledge_ends_blindness() {
     let mut buffer = WriteBuffer::default();
-    buffer.put(Key::from("a"), None, false, 1000);
-    buffer.put(Key::from("a"), None, true, 1000);
+    buffer.put(Key::from("a"), write(None, false), 1000);
+    buffer.put(Key::from("a"), write(None, true), 1000);
     assert!(!buffer.get(b"a").unwrap().blind);
 }

@@ -18,13 +18,14 @@
 //! this attempt. That is why a new version is never put below a read or another version.
 
 use base::{Timestamp, TxnId};
+use bytes::Bytes;
 use storage::{ColumnFamily, Reader, Result, WriteBatch};
 
 use super::{
     Intent, Record, Version, data_key, get_intent, is_marked,
     read::{Found, Versions},
 };
-use crate::command::{Blocker, Key, Prewrite};
+use crate::command::{Blocker, Check, Key, Prewrite};
 
 /// What stands against a prewrite in the stored state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +70,7 @@ impl Clear {
 /// Examines the stored state. Transactions that began before `horizon` are over.
 pub fn examine(reader: &dyn Reader, prewrite: &Prewrite, horizon: Timestamp) -> Result<Finding> {
     let keys = prewrite.writes.iter().map(|write| &write.key);
-    let mut versions = Versions::over(reader, keys.chain(prewrite.checks.iter().map(|(key, _)| key)))?;
+    let mut versions = Versions::over(reader, keys.chain(prewrite.checks.iter().map(|check| &check.key)))?;
     let mut states = Vec::with_capacity(prewrite.writes.len());
     for write in &prewrite.writes {
         let state = KeyState::read(reader, &mut versions, &write.key, prewrite)?;
@@ -103,8 +104,8 @@ pub fn examine(reader: &dyn Reader, prewrite: &Prewrite, horizon: Timestamp) -> 
         }
         blockers.extend(state.foreign_intent.map(|intent| intent.blocker(&write.key)));
     }
-    for (key, seen) in &prewrite.checks {
-        match examine_check(reader, &mut versions, key, *seen, prewrite)? {
+    for check in &prewrite.checks {
+        match examine_check(reader, &mut versions, check, prewrite)? {
             Some(Finding::Intents(more)) => blockers.extend(more),
             Some(finding) => return Ok(finding),
             None => {}
@@ -113,23 +114,27 @@ pub fn examine(reader: &dyn Reader, prewrite: &Prewrite, horizon: Timestamp) -> 
     Ok(if blockers.is_empty() { Finding::Clear(clear) } else { Finding::Intents(blockers) })
 }
 
-/// A key that was locked and not written: as of the write timestamp it must be as it was seen.
+/// A key that was locked and not written: as of the write timestamp it must be as it was seen, or at least be there.
 fn examine_check(
     reader: &dyn Reader,
     versions: &mut Versions<'_>,
-    key: &Key,
-    seen: Timestamp,
+    Check { key, seen, presence }: &Check,
     prewrite: &Prewrite,
 ) -> Result<Option<Finding>> {
     let mut newest = versions.seek(key, prewrite.write_ts)?;
     while newest.is_some_and(|found| found.is_bulk_of(prewrite.txn)) {
         newest = versions.older(key)?;
     }
-    if let Some(newest) = newest.filter(|newest| newest.ts > seen) {
+    let is_there = |value: Option<&Bytes>| *presence && value.is_some();
+    if let Some(newest) = newest.filter(|newest| newest.ts > *seen)
+        && !is_there(versions.value()?.as_ref())
+    {
         return Ok(Some(conflict(key, newest)));
     }
     let intent = get_intent(reader, key)?;
     let foreign = intent.filter(|intent| intent.txn != prewrite.txn && intent.write_ts <= prewrite.write_ts);
+    // Whether or not it becomes a version, the key is there.
+    let foreign = foreign.filter(|intent| !is_there(intent.value.as_ref()));
     Ok(foreign.map(|intent| Finding::Intents(vec![intent.blocker(key)])))
 }
 

@@ -38,7 +38,7 @@ pub fn of(command: &Command) -> Vec<Access> {
 /// The locked keys that are not written are only looked at. The primary may lie in another range.
 fn of_prewrite(prewrite: &Prewrite) -> Vec<Access> {
     let mut accesses = points(prewrite.writes.iter().map(|write| &write.key), true);
-    accesses.extend(points(prewrite.checks.iter().map(|(key, _)| key), false));
+    accesses.extend(points(prewrite.checks.iter().map(|check| &check.key), false));
     accesses
 }
 

@@ -10,7 +10,8 @@ use storage::{ColumnFamily, Error, Outcome, Reader, Result, Token, WriteBatch};
 use super::{Evaluator, Proposed, answer, lock::Acquired};
 use crate::{
     command::{
-        Blocker, BulkReply, BulkWrite, CollectReply, Key, LockMode, PreventReply, Prewrite, PrewriteReply, TxnStatus,
+        Blocker, BulkReply, BulkWrite, Check, CollectReply, Key, LockMode, PreventReply, Prewrite, PrewriteReply,
+        TxnStatus,
     },
     mvcc::{
         gc,
@@ -70,7 +71,7 @@ impl Evaluator {
             return Ok(self.commit_refused(txn, &PrewriteReply::Pushed { at_least }));
         }
         // From here on nothing is written under what was looked at.
-        for (key, _) in &prewrite.checks {
+        for Check { key, .. } in &prewrite.checks {
             self.cache.record_key(key, prewrite.write_ts, txn);
         }
         if prewrite.writes.is_empty() {
@@ -95,7 +96,7 @@ impl Evaluator {
         }
         let mut blind = prewrite.clone();
         blind.writes.iter_mut().for_each(|write| write.seen = Timestamp::MAX);
-        blind.checks.iter_mut().for_each(|(_, seen)| *seen = Timestamp::MAX);
+        blind.checks.iter_mut().for_each(|check| check.seen = Timestamp::MAX);
         write::examine(reader, &blind, self.horizon())
     }
 
@@ -113,7 +114,7 @@ impl Evaluator {
             .collect();
         for key in keys {
             let who = (prewrite.txn, prewrite.begin_ts);
-            match self.locks.acquire(token, who, key, LockMode::Exclusive, self.now) {
+            match self.locks.acquire(token, who, key, LockMode::Update, self.now) {
                 Acquired::Yes => {}
                 otherwise => return otherwise,
             }

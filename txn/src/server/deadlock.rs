@@ -13,20 +13,20 @@ use std::{
 
 use base::{Monotonic, TxnId};
 
-use crate::command::{WaitNode, WaitReply};
+use crate::command::{WaitEdge, WaitFor, WaitNode, WaitReply};
 
 #[derive(Clone, Debug)]
 pub struct Detector {
     waits: BTreeMap<TxnId, Wait>,
     /// Victims that have not been told yet: the cycle, the victim first.
-    doomed: BTreeMap<TxnId, (Vec<TxnId>, Monotonic)>,
+    doomed: BTreeMap<TxnId, (Vec<WaitEdge>, Monotonic)>,
     edge_ttl: Duration,
 }
 
 #[derive(Clone, Debug)]
 struct Wait {
     node: WaitNode,
-    holders: Vec<TxnId>,
+    holders: Vec<WaitFor>,
     expires: Monotonic,
 }
 
@@ -36,24 +36,22 @@ impl Detector {
     }
 
     /// The waiter waits for these holders, and for nobody else.
-    pub fn report(&mut self, waiter: WaitNode, holders: Vec<TxnId>, now: Monotonic) -> WaitReply {
+    pub fn report(&mut self, waiter: WaitNode, holders: Vec<WaitFor>, now: Monotonic) -> WaitReply {
         self.tick(now);
         if let Some((cycle, _)) = self.doomed.remove(&waiter.txn)
             // It may have got through in the meantime, and wait for somebody else now.
-            && cycle.get(1).is_some_and(|next| holders.contains(next))
+            && cycle.first().is_some_and(|edge| holders.iter().any(|holder| holder.txn == edge.holder))
         {
             self.waits.remove(&waiter.txn);
             return WaitReply::Deadlock(cycle);
         }
         self.waits.insert(waiter.txn, Wait { node: waiter, holders, expires: now + self.edge_ttl });
-        let mut victims: Vec<(Wait, Vec<TxnId>)> = Vec::new();
-        let edges =
-            |waits: &BTreeMap<TxnId, Wait>, txn| waits.get(&txn).map_or(Vec::new(), |wait| wait.holders.clone());
-        while let Some(cycle) = find_cycle(waiter.txn, |txn| edges(&self.waits, txn)) {
+        let mut victims: Vec<(Wait, Vec<WaitEdge>)> = Vec::new();
+        while let Some(cycle) = find_cycle(waiter.txn, |txn| self.waits_for(txn)) {
             let age = |txn: &TxnId| self.waits.get(txn).map(|wait| (wait.node.begin_ts, *txn));
             let Some(victim) = cycle.iter().copied().max_by_key(age) else { break };
+            let cycle = edges_of(&rotate(cycle, victim), |waiter, holder| self.edge(waiter, holder));
             let Some(wait) = self.waits.remove(&victim) else { break };
-            let cycle = rotate(cycle, victim);
             if victim == waiter.txn {
                 // Its death breaks the cycles of the others too.
                 self.waits.extend(victims.into_iter().map(|(wait, _)| (wait.node.txn, wait)));
@@ -64,6 +62,16 @@ impl Detector {
         let expires = now + 2 * self.edge_ttl;
         self.doomed.extend(victims.into_iter().map(|(wait, cycle)| (wait.node.txn, (cycle, expires))));
         WaitReply::Wait
+    }
+
+    fn waits_for(&self, txn: TxnId) -> Vec<TxnId> {
+        self.waits.get(&txn).map_or(Vec::new(), |wait| wait.holders.iter().map(|holder| holder.txn).collect())
+    }
+
+    fn edge(&self, waiter: TxnId, holder: TxnId) -> Option<WaitEdge> {
+        let wait = self.waits.get(&waiter)?;
+        let key = wait.holders.iter().find(|waited| waited.txn == holder)?.key.clone();
+        Some(WaitEdge { waiter, holder, key, mode: wait.node.mode })
     }
 
     pub fn tick(&mut self, now: Monotonic) {
@@ -101,6 +109,12 @@ pub fn rotate(mut cycle: Vec<TxnId>, first: TxnId) -> Vec<TxnId> {
         cycle.rotate_left(at);
     }
     cycle
+}
+
+/// A cycle as the waits that make it up.
+pub fn edges_of(cycle: &[TxnId], edge: impl Fn(TxnId, TxnId) -> Option<WaitEdge>) -> Vec<WaitEdge> {
+    let next = cycle.iter().cycle().skip(1);
+    cycle.iter().zip(next).filter_map(|(waiter, holder)| edge(*waiter, *holder)).collect()
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
-//! The lock table of one range: shared and exclusive locks of transactions on keys, with a fair queue for each key.
+//! The lock table of one range: locks of transactions on keys, in the four modes of [`LockMode`], with a fair queue for each
+//! key.
 //!
 //! In memory only; a crash loses it and the commit checks do not rest on it. It is here so that transactions that will
 //! write the same row wait for each other instead of failing each other.
 //!
 //! ```text
-//!   key a    holders: t1 (shared), t2 (shared)     waiters: t3 (exclusive), t4 (shared)
+//!   key a    holders: t1 (share), t2 (share)       waiters: t3 (update), t4 (share)
 //! ```
 //!
 //! - *Fair*: who comes later than an incompatible waiter waits behind it (t4 above), so a stream of readers does not starve
-//!   a writer. A holder that wants more (t1: exclusive) goes before those who hold nothing: they wait for it anyway.
+//!   a writer. Who gets along with all of them goes in at once: it keeps nobody waiting. A holder that wants more (t1: update) goes before those who hold nothing: they wait for it anyway.
 //! - *Handed over*: when a lock is released, its next holders are chosen at once and woken. Nobody can barge in.
 //! - A transaction has at most one *place* in one queue: its keys are taken in key order. What it took on the way is a
 //!   *claim* until the request is answered `Granted` and the claims are confirmed; if it is not, claims are given back.
@@ -25,8 +26,8 @@ use std::{
 use base::{Monotonic, Timestamp, TxnId};
 use storage::Token;
 
-use super::deadlock::{find_cycle, rotate};
-use crate::command::{Blocker, Key, LockMode};
+use super::deadlock::{edges_of, find_cycle, rotate};
+use crate::command::{Blocker, Key, LockMode, WaitEdge};
 
 #[derive(Debug)]
 pub struct LockTable {
@@ -54,7 +55,8 @@ struct Waiter {
 struct Owner {
     begin_ts: Timestamp,
     last_seen: Monotonic,
-    held: BTreeSet<Key>,
+    /// Confirmed, and in which mode.
+    held: BTreeMap<Key, LockMode>,
     /// Taken or upgraded by a request that is not yet answered.
     claims: BTreeSet<Key>,
     place: Option<Key>,
@@ -63,7 +65,7 @@ struct Owner {
     /// Since when nobody has asked for the place and the claims.
     unattended_since: Option<Monotonic>,
     /// It lost its place to break this cycle, and has not been told.
-    doomed: Option<Vec<TxnId>>,
+    doomed: Option<Vec<WaitEdge>>,
 }
 
 /// What came of asking for a lock.
@@ -74,7 +76,7 @@ pub enum Acquired {
     /// Queued behind these.
     Queued(Vec<Blocker>),
     /// The cycle, the asker first. It has no place and no claims any more.
-    Deadlock(Vec<TxnId>),
+    Deadlock(Vec<WaitEdge>),
 }
 
 impl LockTable {
@@ -126,18 +128,20 @@ impl LockTable {
         queue.in_the_way_of(txn, mode).first().map(|txn| blocker(key, *txn))
     }
 
-    /// Whether somebody else holds a lock on the key or waits for one.
+    /// Whether a write has to queue: others hold a lock on the key or wait for one, and the writer holds none that a write
+    /// could rest on.
     pub fn is_contested(&self, txn: TxnId, key: &Key) -> bool {
         let Some(queue) = self.queues.get(key) else { return false };
-        !queue.holds(txn, LockMode::Exclusive)
+        !queue.holds(txn, LockMode::NoKeyUpdate)
     }
 
     /// The request for these keys is granted: its claims become locks. Claims of an earlier request are given back.
     pub fn confirm<'k>(&mut self, txn: TxnId, keys: impl Iterator<Item = &'k Key>) {
         let Some(owner) = self.owners.get_mut(&txn) else { return };
         for key in keys {
-            if let Some(key) = owner.claims.take(key) {
-                owner.held.insert(key);
+            let mode = self.queues.get(key).and_then(|queue| queue.holders.get(&txn));
+            if let (Some(key), Some(mode)) = (owner.claims.take(key), mode) {
+                owner.held.insert(key, *mode);
             }
         }
         self.give_up(txn);
@@ -150,7 +154,7 @@ impl LockTable {
         owner.unattended_since = None;
         for key in std::mem::take(&mut owner.claims) {
             // A claim on a key that is held is an upgrade.
-            let back_to = self.owners.get(&txn).filter(|owner| owner.held.contains(&key)).map(|_| LockMode::Shared);
+            let back_to = self.owners.get(&txn).and_then(|owner| owner.held.get(&key).copied());
             self.release(txn, &key, back_to);
         }
         self.forget_idle(txn);
@@ -180,15 +184,24 @@ impl LockTable {
         owner.doomed = None;
         self.give_up(txn);
         for key in keys {
-            if self.owners.get_mut(&txn).is_some_and(|owner| owner.held.remove(key)) {
+            if self.owners.get_mut(&txn).is_some_and(|owner| owner.held.remove(key).is_some()) {
                 self.release(txn, key, None);
             }
         }
         self.forget_idle(txn);
     }
 
+    /// Brings a lock back to a weaker mode; never to a stronger one.
+    pub fn weaken(&mut self, txn: TxnId, key: &Key, mode: LockMode) {
+        let held = self.owners.get_mut(&txn).and_then(|owner| owner.held.get_mut(key));
+        if let Some(held) = held.filter(|held| **held > mode) {
+            *held = mode;
+            self.release(txn, key, Some(mode));
+        }
+    }
+
     /// The cycle for which the transaction lost its place, once.
-    pub fn take_doom(&mut self, txn: TxnId) -> Option<Vec<TxnId>> {
+    pub fn take_doom(&mut self, txn: TxnId) -> Option<Vec<WaitEdge>> {
         let cycle = self.owners.get_mut(&txn)?.doomed.take();
         self.forget_idle(txn);
         cycle
@@ -219,7 +232,7 @@ impl LockTable {
             self.give_up(txn);
         }
         for txn in gone {
-            let held: Vec<Key> = self.owners.get(&txn).map_or(Vec::new(), |owner| owner.held.iter().cloned().collect());
+            let held: Vec<Key> = self.owners.get(&txn).map_or(Vec::new(), |owner| owner.held.keys().cloned().collect());
             self.unlock(txn, &held);
         }
     }
@@ -270,13 +283,12 @@ impl LockTable {
         self.promote(key);
     }
 
-    /// Grants the lock to those at the head of the queue who can have it now.
+    /// Grants the lock to those who can have it now, in the order of the queue.
     fn promote(&mut self, key: &Key) {
         let Some(queue) = self.queues.get_mut(key) else { return };
-        while let Some(first) = queue.waiters.front().copied().filter(|first| queue.suits(first.txn, first.mode)) {
-            queue.waiters.pop_front();
-            queue.holders.insert(first.txn, first.mode);
-            if let Some(owner) = self.owners.get_mut(&first.txn) {
+        while let Some(next) = queue.next_holder().and_then(|at| queue.waiters.remove(at)) {
+            queue.holders.insert(next.txn, next.mode);
+            if let Some(owner) = self.owners.get_mut(&next.txn) {
                 owner.place = None;
                 owner.claims.insert(key.clone());
                 self.woken.extend(std::mem::take(&mut owner.tokens));
@@ -291,7 +303,7 @@ impl LockTable {
         while let Some(cycle) = find_cycle(txn, |txn| self.waits_for(txn)) {
             let age = |txn: &TxnId| self.owners.get(txn).map(|owner| (owner.begin_ts, *txn));
             let Some(victim) = cycle.iter().copied().max_by_key(age) else { break };
-            let cycle = rotate(cycle, victim);
+            let cycle = edges_of(&rotate(cycle, victim), |waiter, holder| self.edge(waiter, holder));
             if victim == txn {
                 self.give_up(txn);
                 return Acquired::Deadlock(cycle);
@@ -321,6 +333,13 @@ impl LockTable {
         self.place_of(txn).and_then(|key| self.queues.get(key)).map_or(Vec::new(), |queue| queue.blockers(txn))
     }
 
+    /// What one waits for, of another.
+    fn edge(&self, waiter: TxnId, holder: TxnId) -> Option<WaitEdge> {
+        let key = self.place_of(waiter)?;
+        let mode = self.queues.get(key)?.waiters.iter().find(|waiting| waiting.txn == waiter)?.mode;
+        Some(WaitEdge { waiter, holder, key: key.clone(), mode: Some(mode) })
+    }
+
     fn forget_idle(&mut self, txn: TxnId) {
         if self.owners.get(&txn).is_some_and(Owner::is_idle) {
             self.owners.remove(&txn);
@@ -335,12 +354,21 @@ impl Queue {
 
     /// Whether the other holders let it in.
     fn suits(&self, txn: TxnId, mode: LockMode) -> bool {
-        self.holders.iter().all(|(holder, held)| *holder == txn || are_compatible(*held, mode))
+        self.holders.iter().all(|(holder, held)| *holder == txn || !held.conflicts_with(mode))
     }
 
-    /// Whether a newcomer could have it: nobody is before it.
+    /// Whether a newcomer could have it: nobody whom it conflicts with is before it. A holder that wants more goes first.
     fn is_free_for(&self, txn: TxnId, mode: LockMode) -> bool {
-        self.suits(txn, mode) && (self.waiters.is_empty() || self.holders.contains_key(&txn))
+        let unopposed = || self.waiters.iter().all(|waiter| !waiter.mode.conflicts_with(mode));
+        self.suits(txn, mode) && (self.holders.contains_key(&txn) || unopposed())
+    }
+
+    /// The first waiter that could have it: it suits the holders, and conflicts with nobody before it.
+    fn next_holder(&self) -> Option<usize> {
+        self.waiters.iter().enumerate().position(|(at, waiter)| {
+            let before = || self.waiters.iter().take(at);
+            self.suits(waiter.txn, waiter.mode) && before().all(|other| !other.mode.conflicts_with(waiter.mode))
+        })
     }
 
     fn enqueue(&mut self, waiter: Waiter) {
@@ -364,7 +392,7 @@ impl Queue {
         let before = self.waiters.iter().take_while(|waiter| waiter.txn != txn).map(|waiter| (waiter.txn, waiter.mode));
         let mut found: Vec<TxnId> = Vec::new();
         for (other, held) in holders.chain(before) {
-            if other != txn && !are_compatible(held, mode) && !found.contains(&other) {
+            if other != txn && held.conflicts_with(mode) && !found.contains(&other) {
                 found.push(other);
             }
         }
@@ -377,7 +405,7 @@ impl Owner {
         Owner {
             begin_ts,
             last_seen: now,
-            held: BTreeSet::new(),
+            held: BTreeMap::new(),
             claims: BTreeSet::new(),
             place: None,
             tokens: BTreeSet::new(),
@@ -389,10 +417,6 @@ impl Owner {
     fn is_idle(&self) -> bool {
         self.held.is_empty() && self.claims.is_empty() && self.place.is_none() && self.doomed.is_none()
     }
-}
-
-fn are_compatible(a: LockMode, b: LockMode) -> bool {
-    (a, b) == (LockMode::Shared, LockMode::Shared)
 }
 
 fn blocker(key: &Key, txn: TxnId) -> Blocker {

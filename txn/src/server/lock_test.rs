@@ -14,15 +14,18 @@ impl LockTable {
     /// What must hold between any two calls.
     fn check(&self) {
         for (key, queue) in &self.queues {
-            let exclusive = queue.holders.values().any(|mode| *mode == LockMode::Exclusive);
-            assert!(!exclusive || queue.holders.len() == 1, "{key:?}: an exclusive lock is shared");
-            assert!(!queue.holders.is_empty(), "{key:?}: free, and yet somebody waits");
-            if let Some(first) = queue.waiters.front() {
-                assert!(!queue.suits(first.txn, first.mode), "{key:?}: {:?} could have it", first.txn);
+            for (one, mode) in &queue.holders {
+                let clash = queue.holders.iter().find(|(other, held)| *other != one && held.conflicts_with(*mode));
+                assert_eq!(clash, None, "{key:?}: {one:?} holds it too ({mode})");
             }
+            assert!(!queue.holders.is_empty(), "{key:?}: free, and yet somebody waits");
+            assert_eq!(queue.next_holder(), None, "{key:?}: one of {:?} could have it", queue.waiters);
             for holder in queue.holders.keys() {
                 let owner = &self.owners[holder];
-                assert!(owner.held.contains(key) || owner.claims.contains(key), "{key:?}: {holder:?} does not know");
+                assert!(
+                    owner.held.contains_key(key) || owner.claims.contains(key),
+                    "{key:?}: {holder:?} does not know"
+                );
             }
             for waiter in &queue.waiters {
                 assert_eq!(self.owners[&waiter.txn].place.as_ref(), Some(key));
@@ -31,8 +34,11 @@ impl LockTable {
         }
         for (txn, owner) in &self.owners {
             assert!(!owner.is_idle(), "{txn:?} is remembered for nothing");
-            for key in owner.held.iter().chain(&owner.claims) {
+            for key in owner.held.keys().chain(&owner.claims) {
                 assert!(self.queues[key].holders.contains_key(txn), "{txn:?} believes it holds {key:?}");
+            }
+            for (key, mode) in &owner.held {
+                assert!(self.queues[key].holders[txn] >= *mode, "{txn:?} holds {key:?} in a weaker mode than it knows");
             }
             if let Some(key) = &owner.place {
                 assert!(self.queues[key].waiters.iter().any(|waiter| waiter.txn == *txn));
@@ -44,8 +50,9 @@ impl LockTable {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Acquire { txn: u8, key: u8, exclusive: bool },
+    Acquire { txn: u8, key: u8, mode: LockMode },
     Confirm { txn: u8 },
+    Weaken { txn: u8, key: u8, mode: LockMode },
     Unlock { txn: u8 },
     Detach { txn: u8 },
     Cancel { txn: u8 },
@@ -54,10 +61,17 @@ enum Step {
     Split { at: u8 },
 }
 
+const MODES: [LockMode; 4] = [LockMode::KeyShare, LockMode::Share, LockMode::NoKeyUpdate, LockMode::Update];
+
+fn mode() -> impl Strategy<Value = LockMode> {
+    prop::sample::select(&MODES[..])
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let txn = 1u8..6;
     prop_oneof![
-        10 => (txn.clone(), 0u8..5, any::<bool>()).prop_map(|(txn, key, exclusive)| Step::Acquire { txn, key, exclusive }),
+        10 => (txn.clone(), 0u8..5, mode()).prop_map(|(txn, key, mode)| Step::Acquire { txn, key, mode }),
+        2 => (txn.clone(), 0u8..5, mode()).prop_map(|(txn, key, mode)| Step::Weaken { txn, key, mode }),
         3 => txn.clone().prop_map(|txn| Step::Confirm { txn }),
         3 => txn.clone().prop_map(|txn| Step::Unlock { txn }),
         1 => txn.clone().prop_map(|txn| Step::Detach { txn }),
@@ -83,17 +97,22 @@ proptest! {
                 let start = tables[at].0;
                 let table = &mut tables[at].1;
                 match &step {
-                    Step::Acquire { txn, key: n, exclusive } if (start..end).contains(n) => {
-                        let mode = if *exclusive { LockMode::Exclusive } else { LockMode::Shared };
+                    Step::Acquire { txn, key: n, mode } if (start..end).contains(n) => {
+                        let mode = *mode;
                         let id = TxnId(u128::from(*txn));
                         table.hear(id, now);
                         let got = table.acquire(u64::from(*txn), (id, Timestamp(u64::from(*txn))), &key(*n), mode, now);
                         match got {
                             Acquired::Yes => prop_assert!(table.queues[&key(*n)].holds(id, mode)),
                             Acquired::Queued(blockers) => prop_assert!(!blockers.is_empty()),
-                            Acquired::Deadlock(cycle) => prop_assert_eq!(cycle[0], id),
+                            Acquired::Deadlock(cycle) => {
+                                prop_assert_eq!(cycle[0].waiter, id);
+                                let closed = cycle.iter().zip(cycle.iter().cycle().skip(1));
+                                prop_assert!(closed.into_iter().all(|(edge, next)| edge.holder == next.waiter));
+                            }
                         }
                     }
+                    Step::Weaken { txn, key: n, mode } => table.weaken(TxnId(u128::from(*txn)), &key(*n), *mode),
                     Step::Confirm { txn } => table.confirm(TxnId(u128::from(*txn)), all_keys().iter()),
                     Step::Unlock { txn } => {
                         table.unlock(TxnId(u128::from(*txn)), &all_keys());
@@ -137,9 +156,9 @@ proptest! {
 fn nobody_barges_in() {
     let (mut table, now) = (table(), Monotonic(0));
     let mut ask = |txn: u64, mode| table.acquire(txn, (TxnId(txn.into()), Timestamp(txn)), &key(1), mode, now);
-    assert_eq!(ask(1, LockMode::Shared), Acquired::Yes);
-    assert!(matches!(ask(2, LockMode::Exclusive), Acquired::Queued(_)));
-    assert!(matches!(ask(3, LockMode::Shared), Acquired::Queued(_)), "a reader may not starve the writer");
+    assert_eq!(ask(1, LockMode::Share), Acquired::Yes);
+    assert!(matches!(ask(2, LockMode::Update), Acquired::Queued(_)));
+    assert!(matches!(ask(3, LockMode::Share), Acquired::Queued(_)), "a reader may not starve the writer");
     table.unlock(TxnId(1), &[]);
     assert_eq!(table.take_woken(), vec![2]);
     table.unlock(TxnId(2), &[]);
@@ -149,13 +168,60 @@ fn nobody_barges_in() {
 #[test]
 fn the_youngest_of_a_cycle_dies_wherever_it_waits() {
     let (mut table, now) = (table(), Monotonic(0));
-    let mut ask =
-        |txn: u64, n| table.acquire(txn, (TxnId(txn.into()), Timestamp(txn)), &key(n), LockMode::Exclusive, now);
+    let mut ask = |txn: u64, n| table.acquire(txn, (TxnId(txn.into()), Timestamp(txn)), &key(n), LockMode::Update, now);
     assert_eq!(ask(1, 1), Acquired::Yes);
     assert_eq!(ask(2, 2), Acquired::Yes);
     assert!(matches!(ask(2, 1), Acquired::Queued(_)));
     // The claims of 2 fall with its place, so 1 has what it wants at once.
     assert_eq!(ask(1, 2), Acquired::Yes);
-    assert_eq!(table.take_doom(TxnId(2)), Some(vec![TxnId(2), TxnId(1)]));
+    let waits = |waiter, holder, n| WaitEdge {
+        waiter: TxnId(waiter),
+        holder: TxnId(holder),
+        key: key(n),
+        mode: Some(LockMode::Update),
+    };
+    assert_eq!(table.take_doom(TxnId(2)), Some(vec![waits(2, 1, 1), waits(1, 2, 2)]));
     assert_eq!(table.take_woken(), vec![2, 1]);
+}
+
+#[test]
+fn who_is_in_nobodys_way_does_not_wait() {
+    let (mut table, now) = (table(), Monotonic(0));
+    let mut ask = |txn: u64, mode| table.acquire(txn, (TxnId(txn.into()), Timestamp(txn)), &key(1), mode, now);
+    assert_eq!(ask(1, LockMode::Share), Acquired::Yes);
+    assert!(matches!(ask(2, LockMode::NoKeyUpdate), Acquired::Queued(_)));
+    assert_eq!(ask(3, LockMode::KeyShare), Acquired::Yes);
+    assert!(matches!(ask(4, LockMode::Update), Acquired::Queued(_)));
+    assert!(matches!(ask(5, LockMode::KeyShare), Acquired::Queued(_)));
+    // With 4 gone, 5 conflicts with nobody, though 2 still waits before it.
+    table.unlock(TxnId(4), &[]);
+    assert_eq!(table.take_woken(), vec![5]);
+}
+
+/// Table 13.3 of PostgreSQL's manual, "Conflicting Row-Level Locks".
+#[test]
+fn modes_conflict_as_in_postgresql() {
+    let rows = ["...X", "..XX", ".XXX", "XXXX"];
+    for (requested, row) in MODES.into_iter().zip(rows) {
+        let found: String = MODES.iter().map(|held| if requested.conflicts_with(*held) { 'X' } else { '.' }).collect();
+        assert_eq!(found, row, "{requested}");
+    }
+}
+
+#[test]
+fn a_weakened_lock_lets_in_who_now_fits() {
+    let (mut table, now) = (table(), Monotonic(0));
+    let mut ask = |txn: u64, mode| table.acquire(txn, (TxnId(txn.into()), Timestamp(txn)), &key(1), mode, now);
+    assert_eq!(ask(1, LockMode::Update), Acquired::Yes);
+    table.confirm(TxnId(1), [key(1)].iter());
+    let mut ask = |txn: u64, mode| table.acquire(txn, (TxnId(txn.into()), Timestamp(txn)), &key(1), mode, now);
+    assert!(matches!(ask(2, LockMode::NoKeyUpdate), Acquired::Queued(_)));
+    assert!(matches!(ask(3, LockMode::Share), Acquired::Queued(_)));
+    table.weaken(TxnId(1), &key(1), LockMode::KeyShare);
+    assert_eq!(table.take_woken(), vec![2]);
+    // Not stronger again.
+    table.weaken(TxnId(1), &key(1), LockMode::Share);
+    table.unlock(TxnId(2), &[key(1)]);
+    table.check();
+    assert_eq!(table.take_woken(), vec![3]);
 }

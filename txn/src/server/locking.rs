@@ -10,8 +10,11 @@ use storage::{Outcome, Reader, Result, Token};
 
 use super::{Evaluator, answer, lock::Acquired};
 use crate::{
-    command::{Blocker, Key, Lock, LockReply, Locked, WaitPolicy},
-    mvcc::{get_intent, read::Versions},
+    command::{Blocker, Key, Lock, LockMode, LockReply, Locked, WaitPolicy},
+    mvcc::{
+        get_intent,
+        read::{Found, Versions},
+    },
 };
 
 impl Evaluator {
@@ -33,8 +36,11 @@ impl Evaluator {
         }
     }
 
-    pub(super) fn unlock(&mut self, txn: TxnId, keys: &[Key]) -> Outcome {
+    pub(super) fn unlock(&mut self, txn: TxnId, keys: &[Key], weaken: &[(Key, LockMode)]) -> Outcome {
         self.locks.unlock(txn, keys);
+        for (key, mode) in weaken {
+            self.locks.weaken(txn, key, *mode);
+        }
         self.waits.withdraw(txn);
         Outcome::Reply(Bytes::new())
     }
@@ -117,11 +123,15 @@ fn granted(lock: &Lock, reader: &dyn Reader, skipped: &BTreeSet<&Key>) -> Result
     let mut locked = Vec::with_capacity(lock.keys.len());
     for key in &lock.keys {
         if skipped.contains(key) {
-            locked.push(Locked { granted: false, value: None, version_ts: Timestamp::ZERO });
+            locked.push(Locked { granted: false, value: None, version_ts: Timestamp::ZERO, writer: None });
             continue;
         }
-        let (value, version_ts) = versions.read(key, Timestamp::MAX)?;
-        locked.push(Locked { granted: true, value, version_ts });
+        locked.push(match versions.seek(key, Timestamp::MAX)? {
+            Some(Found { ts, writer, .. }) => {
+                Locked { granted: true, value: versions.value()?, version_ts: ts, writer: Some(writer) }
+            }
+            None => Locked { granted: true, value: None, version_ts: Timestamp::ZERO, writer: None },
+        });
     }
     Ok(answer(&LockReply::Granted(locked)))
 }

@@ -162,7 +162,7 @@ impl Evaluator {
             Command::Read(read) => self.read(token, &read, reader),
             Command::Refresh { txn, spans, from, to } => self.refresh(token, txn, &spans, (from, to), reader),
             Command::Lock(lock) => self.lock(token, &lock, reader),
-            Command::Unlock { txn, keys } => Ok(self.unlock(txn, &keys)),
+            Command::Unlock { txn, keys, weaken } => Ok(self.unlock(txn, &keys, &weaken)),
             Command::CommitOneRange(prewrite) => self.commit(token, &prewrite, committing::Mode::OneRange, reader),
             Command::Prewrite(prewrite) => self.commit(token, &prewrite, committing::Mode::Prewrite, reader),
             Command::Resolve { txn, keys, commit_ts } => self.resolve(token, txn, &keys, commit_ts, reader),
@@ -175,7 +175,7 @@ impl Evaluator {
             }
             Command::Wait { waiter, holders } => {
                 // A self-loop is a confused report, not a deadlock.
-                let holders = holders.into_iter().filter(|holder| *holder != waiter.txn).collect();
+                let holders = holders.into_iter().filter(|holder| holder.txn != waiter.txn).collect();
                 Ok(answer(&self.detector.report(waiter, holders, self.now)))
             }
             Command::BulkWrite(bulk) => self.bulk_write(token, &bulk, reader),

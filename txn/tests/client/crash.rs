@@ -92,7 +92,7 @@ fn run(disturbance: Disturbance, staged_keys_max: usize, steps: u32) -> bool {
 async fn open(client: TxnClient) -> Txn {
     let mut txn = client.begin();
     txn.get(&[key("z")]).await.unwrap();
-    txn.lock(&[key("a"), key("b")], LockMode::Exclusive, WaitPolicy::Wait).await.unwrap();
+    txn.lock(&[key("a"), key("b")], LockMode::Update, WaitPolicy::Wait).await.unwrap();
     txn
 }
 

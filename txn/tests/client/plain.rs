@@ -36,7 +36,7 @@ fn the_past_stays_as_it_was() {
     let (values, rows, locked) = world.block_on(async move {
         let values = txn.get(&[key("a"), key("b")]).await.unwrap();
         let rows = txn.scan(&ScanRequest { span: Span::new("a", "z"), ..ScanRequest::default() }).await.unwrap();
-        (values, rows.rows, txn.lock(&[key("a")], LockMode::Exclusive, WaitPolicy::Wait).await)
+        (values, rows.rows, txn.lock(&[key("a")], LockMode::Update, WaitPolicy::Wait).await)
     });
     assert_eq!(values, [Some(key("1")), None]);
     assert_eq!(rows, [(key("a"), key("1"))]);
@@ -73,12 +73,12 @@ fn heartbeats_keep_locks_for_as_long_as_the_gateway_lives() {
     world.cell.split(b"m");
     let mut txn = holder.begin();
     let txn = world.block_on(async move {
-        txn.lock(&[key("a"), key("z")], LockMode::Exclusive, WaitPolicy::Wait).await.unwrap();
+        txn.lock(&[key("a"), key("z")], LockMode::Update, WaitPolicy::Wait).await.unwrap();
         txn
     });
     let try_lock = move |world: &mut World, name: &'static str| {
         let mut txn = other.begin();
-        world.block_on(async move { txn.lock(&[key(name)], LockMode::Exclusive, WaitPolicy::NoWait).await.is_ok() })
+        world.block_on(async move { txn.lock(&[key(name)], LockMode::Update, WaitPolicy::NoWait).await.is_ok() })
     };
     // A split does not lose sight of the part that is cut off.
     world.run_for(Duration::from_secs(10));
@@ -141,7 +141,7 @@ fn an_outcome_that_cannot_be_learned_is_ambiguous() {
     put(&mut world, &client, "a", "1");
     let mut txn = client.begin();
     let mut txn = world.block_on(async move {
-        txn.lock(&[key("a")], LockMode::Exclusive, WaitPolicy::Wait).await.unwrap();
+        txn.lock(&[key("a")], LockMode::Update, WaitPolicy::Wait).await.unwrap();
         txn
     });
     txn.put(key("a"), key("2")).unwrap();
@@ -164,7 +164,7 @@ fn operations_are_send() {
     let mut txn = client.begin();
     is_send(&txn);
     is_send(&txn.get(&[]));
-    is_send(&txn.lock(&[], LockMode::Shared, WaitPolicy::Wait));
+    is_send(&txn.lock(&[], LockMode::Share, WaitPolicy::Wait));
     is_send(&txn.scan(&ScanRequest::default()));
     is_send(&txn.bulk_write(Vec::new(), true));
     is_send(&txn.commit());

@@ -282,7 +282,7 @@ impl<'l> Session<'l> {
     }
 
     async fn lock(&mut self, keys: &[Bytes], rng: &mut Rng) -> txn::Result<Vec<Option<Bytes>>> {
-        let mode = if rng.chance(1, 5) { LockMode::Shared } else { LockMode::Exclusive };
+        let mode = if rng.chance(1, 5) { LockMode::Share } else { LockMode::Update };
         let timeout = rng.chance(1, 4).then(|| Duration::from_millis(rng.between(1, 300)));
         self.txn().set_lock_timeout(timeout);
         let rows = self.txn().lock(keys, mode, WaitPolicy::Wait).await?;

@@ -3,10 +3,13 @@
 //! | command | |
 //! |---|---|
 //! | `get KEY...`, `scan FROM TO [limit=N] [reverse=true]` | reads; `TO` may be `end` |
-//! | `lock KEY... [mode=shared] [wait=nowait\|skip] [timeout=MS]` | locks |
+//! | `begin LEVEL` | `serializable`, `repeatable_read` or `read_committed`: for the transaction that begins with this |
+//! | `statement` | the next statement begins |
+//! | `lock KEY... [mode=key_share\|share\|no_key_update] [wait=nowait\|skip] [timeout=MS] [latest=true]` | locks |
+//! | `get_latest KEY...`, `scan_latest FROM TO` | reads for the sake of constraints |
 //! | `put KEY=VALUE...`, `blind KEY=VALUE...`, `delete KEY...` | buffered writes |
 //! | `bulk KEY=VALUE... [unique=true]`, `fence`, `depend FROM TO` | |
-//! | `savepoint NAME`, `rollback_to NAME` | |
+//! | `savepoint NAME`, `rollback_to NAME`, `release NAME` | |
 //! | `commit`, `rollback`, `drop` | the transaction is over; the next command begins another |
 //! | `commit crash_after=N` | the gateway dies as soon as N proposals have been made |
 //! | `split KEY`, `leader KEY` | without a prefix: a split; a change of leader (locks and caches are lost) |
@@ -24,7 +27,7 @@ use futures::FutureExt;
 use goldenscript::{Argument, Command, Context};
 use parking_lot::Mutex;
 use txn::{
-    LockMode, Options, Savepoint, ScanRequest, Txn, TxnClient, WaitPolicy,
+    Isolation, LockMode, Options, Savepoint, ScanRequest, Txn, TxnClient, WaitPolicy,
     testing::{Group, World},
 };
 
@@ -202,38 +205,60 @@ fn operation(command: &Command, rounds: bool) -> Result<Operation, Box<dyn Error
     let keys: Vec<Bytes> = positional(command).into_iter().map(bytes).collect();
     let pairs = pairs(command);
     let flag = |name: &str| key_value(command, name).map(str::to_string);
-    let (limit, reverse, mode, wait, timeout, unique) =
-        (flag("limit"), flag("reverse"), flag("mode"), flag("wait"), flag("timeout"), flag("unique"));
+    let (limit, reverse, mode, wait, timeout, unique, latest) =
+        (flag("limit"), flag("reverse"), flag("mode"), flag("wait"), flag("timeout"), flag("unique"), flag("latest"));
     let limit: u64 = limit.map_or(Ok(0), |limit| limit.parse())?;
     let timeout: Option<u64> = timeout.map(|timeout| timeout.parse()).transpose()?;
     Ok(Box::new(move |mut txn, savepoints| {
         async move {
             let result: Result<String, txn::Error> = match &name[..] {
-                "get" => txn.get(&keys).await.map(|values| {
-                    let shown = keys.iter().zip(values).map(|(key, value)| show(key, value.as_ref()));
-                    shown.collect::<Vec<_>>().join(" ")
-                }),
-                "scan" => {
+                "begin" => match level(&text(&keys[0])) {
+                    Some(level) if txn.set_isolation(level) => Ok(String::new()),
+                    Some(_) => Ok("too late".into()),
+                    None => Ok("no such level".into()),
+                },
+                "statement" => {
+                    txn.begin_statement();
+                    Ok(String::new())
+                }
+                "get" | "get_latest" => {
+                    let values = if name == "get" { txn.get(&keys).await } else { txn.get_latest(&keys).await };
+                    values.map(|values| {
+                        let shown = keys.iter().zip(values).map(|(key, value)| show(key, value.as_ref()));
+                        shown.collect::<Vec<_>>().join(" ")
+                    })
+                }
+                "scan" | "scan_latest" => {
                     let request = ScanRequest {
                         span: span(&keys),
                         reverse: reverse.is_some(),
                         limit_rows: limit,
                         pushdown: None,
                     };
-                    txn.scan(&request).await.map(|page| {
+                    let page = if name == "scan" { txn.scan(&request).await } else { txn.scan_latest(&request).await };
+                    page.map(|page| {
                         let more = page.resume.map_or(String::new(), |resume| format!(" ... {resume:?}"));
                         show_rows(&page.rows) + &more
                     })
                 }
                 "lock" => {
-                    let mode = if mode.is_some() { LockMode::Shared } else { LockMode::Exclusive };
+                    let mode = match mode.as_deref() {
+                        Some("key_share") => LockMode::KeyShare,
+                        Some("share") => LockMode::Share,
+                        Some("no_key_update") => LockMode::NoKeyUpdate,
+                        _ => LockMode::Update,
+                    };
                     let wait = match wait.as_deref() {
                         Some("nowait") => WaitPolicy::NoWait,
                         Some("skip") => WaitPolicy::SkipLocked,
                         _ => WaitPolicy::Wait,
                     };
                     txn.set_lock_timeout(timeout.map(Duration::from_millis));
-                    txn.lock(&keys, mode, wait).await.map(|rows| {
+                    let rows = match latest {
+                        Some(_) => txn.lock_latest(&keys, mode, wait).await,
+                        None => txn.lock(&keys, mode, wait).await,
+                    };
+                    rows.map(|rows| {
                         let shown = keys.iter().zip(rows).map(|(key, row)| {
                             if row.granted { show(key, row.value.as_ref()) } else { format!("{}:skipped", text(key)) }
                         });
@@ -260,6 +285,10 @@ fn operation(command: &Command, rounds: bool) -> Result<Operation, Box<dyn Error
                 }
                 "rollback_to" => {
                     txn.rollback_to(savepoints[&text(&keys[0])]);
+                    Ok(String::new())
+                }
+                "release" => {
+                    txn.release(savepoints[&text(&keys[0])]);
                     Ok(String::new())
                 }
                 "commit" => {
@@ -298,10 +327,28 @@ fn show_error(error: &txn::Error) -> String {
         txn::Error::LockNotAvailable { key, .. } | txn::Error::LockTimeout { key, .. } => {
             format!("error: {error} ({})", text(key))
         }
-        txn::Error::Deadlock(cycle) => format!("error: {error} (of {})", cycle.len()),
+        txn::Error::Deadlock(cycle) => format!("error: {error} (of {}: {})", cycle.len(), show_waits(cycle)),
         txn::Error::Duplicate { key } => format!("error: {error} ({})", text(key)),
         other => format!("error: {other}"),
     }
+}
+
+/// Each member of a deadlock by what it waits for.
+fn show_waits(cycle: &[txn::WaitEdge]) -> String {
+    let wants = |edge: &txn::WaitEdge| match edge.mode {
+        Some(mode) => format!("{} for {mode}", text(&edge.key)),
+        None => format!("to read {}", text(&edge.key)),
+    };
+    cycle.iter().map(wants).collect::<Vec<_>>().join(", ")
+}
+
+fn level(name: &str) -> Option<Isolation> {
+    Some(match name {
+        "serializable" => Isolation::Serializable,
+        "repeatable_read" => Isolation::RepeatableRead,
+        "read_committed" => Isolation::ReadCommitted,
+        _ => return None,
+    })
 }
 
 fn show(key: &Bytes, value: Option<&Bytes>) -> String {

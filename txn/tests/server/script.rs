@@ -22,8 +22,9 @@ use storage::{ColumnFamily, Reader};
 use txn::{
     Command, LockMode, WaitPolicy,
     command::{
-        self, Blocker, BulkReply, BulkWrite, CollectReply, Key, Lock, LockReply, PreventReply, Prewrite, PrewriteReply,
-        Read, ReadBody, ReadReply, RefreshReply, Scan, TxnStatus, WaitNode, WaitReply, Write,
+        self, Blocker, BulkReply, BulkWrite, Check, CollectReply, Key, Lock, LockReply, PreventReply, Prewrite,
+        PrewriteReply, Read, ReadBody, ReadReply, RefreshReply, Scan, TxnStatus, WaitEdge, WaitFor, WaitNode,
+        WaitReply, Write,
     },
     mvcc::{Record, Version, parse_data_key},
     server::Options,
@@ -204,7 +205,7 @@ impl Runner {
                 Command::Read(Read { txn, read_ts, protect, body })
             }
             "lock" => {
-                let mode = if args.has("shared") { LockMode::Shared } else { LockMode::Exclusive };
+                let mode = lock_mode(args);
                 let wait = match (args.has("nowait"), args.has("skip")) {
                     (true, _) => WaitPolicy::NoWait,
                     (_, true) => WaitPolicy::SkipLocked,
@@ -212,7 +213,15 @@ impl Runner {
                 };
                 Command::Lock(Lock { txn, begin_ts, mode, wait, keys: args.keys() })
             }
-            "unlock" => Command::Unlock { txn, keys: args.keys() },
+            "unlock" => Command::Unlock { txn, keys: args.keys(), weaken: Vec::new() },
+            "weaken" => {
+                let mode = lock_mode(args);
+                Command::Unlock {
+                    txn,
+                    keys: Vec::new(),
+                    weaken: args.keys().into_iter().map(|key| (key, mode)).collect(),
+                }
+            }
             "prewrite" => Command::Prewrite(prewrite(args, txn, begin_ts)?),
             "commit" => Command::CommitOneRange(prewrite(args, txn, begin_ts)?),
             "resolve" => Command::Resolve { txn, keys: args.keys(), commit_ts: args.number("commit")?.map(Timestamp) },
@@ -224,8 +233,10 @@ impl Runner {
             }
             "heartbeat" => Command::Heartbeat { txn, primary: None },
             "wait" => {
-                let holders = args.positional.iter().map(|who| self::txn(who)).collect::<Outcome<_>>()?;
-                Command::Wait { waiter: WaitNode { txn, begin_ts }, holders }
+                let key = Bytes::from_static(b"k");
+                let holder = |who: &String| Ok(WaitFor { txn: self::txn(who)?, key: key.clone() });
+                let holders = args.positional.iter().map(holder).collect::<Outcome<_>>()?;
+                Command::Wait { waiter: WaitNode { txn, begin_ts, mode: Some(LockMode::Update) }, holders }
             }
             "bulk" => Command::BulkWrite(BulkWrite {
                 txn,
@@ -288,6 +299,7 @@ fn prewrite(args: &mut Args, txn: TxnId, begin_ts: Timestamp) -> Outcome<Prewrit
     let writes: Vec<Write> =
         args.writes.iter().map(|(key, value)| Write { key: key.clone(), value: value.clone(), seen }).collect();
     let checks = args.list("check").unwrap_or_default();
+    let presence = args.has("presence");
     let written = writes.iter().map(|write| write.key.clone());
     let unlock = if args.has("unlock") { written.chain(checks.iter().cloned()).collect() } else { Vec::new() };
     let first = writes.first().map(|write| write.key.clone()).unwrap_or_default();
@@ -298,7 +310,7 @@ fn prewrite(args: &mut Args, txn: TxnId, begin_ts: Timestamp) -> Outcome<Prewrit
         primary: args.named.get("primary").map_or(first, |primary| Bytes::from(primary.clone())),
         staged: args.list("others"),
         writes,
-        checks: checks.into_iter().map(|key| (key, seen)).collect(),
+        checks: checks.into_iter().map(|key| Check { key, seen, presence }).collect(),
         unlock,
     })
 }
@@ -312,8 +324,21 @@ fn who(txn: TxnId) -> String {
     format!("t{}", txn.0 >> 96)
 }
 
-fn whos(txns: &[TxnId]) -> String {
-    txns.iter().map(|txn| who(*txn)).collect::<Vec<_>>().join(" → ")
+fn show_cycle(cycle: &[WaitEdge]) -> String {
+    let show = |edge: &WaitEdge| {
+        let mode = edge.mode.map_or("read".into(), |mode| mode.to_string());
+        format!("{} waits for {} on {} ({mode})", who(edge.waiter), who(edge.holder), edge.key.escape_ascii())
+    };
+    cycle.iter().map(show).collect::<Vec<_>>().join(", ")
+}
+
+fn lock_mode(args: &mut Args) -> LockMode {
+    match (args.has("key_share"), args.has("share"), args.has("no_key_update")) {
+        (true, _, _) => LockMode::KeyShare,
+        (_, true, _) => LockMode::Share,
+        (_, _, true) => LockMode::NoKeyUpdate,
+        _ => LockMode::Update,
+    }
 }
 
 fn list(keys: &[Key]) -> String {
@@ -362,7 +387,7 @@ fn show(command: &Command, answer: &Answer) -> Outcome<String> {
         },
         Command::Wait { .. } => match command::decode(reply)? {
             WaitReply::Wait => "wait on".into(),
-            WaitReply::Deadlock(cycle) => format!("deadlock: {}", whos(&cycle)),
+            WaitReply::Deadlock(cycle) => format!("deadlock: {}", show_cycle(&cycle)),
         },
         Command::BulkWrite(_) => match command::decode(reply)? {
             BulkReply::Done => "done".into(),
@@ -435,7 +460,7 @@ fn show_lock(lock: &Lock, reply: &LockReply) -> String {
         }
         LockReply::Waiting(blockers) => format!("still waiting for {}", show_blockers(blockers)),
         LockReply::Locked(blocker) => format!("not available: {}", show_blocker(blocker)),
-        LockReply::Deadlock(cycle) => format!("deadlock: {}", whos(cycle)),
+        LockReply::Deadlock(cycle) => format!("deadlock: {}", show_cycle(cycle)),
     }
 }
 
@@ -449,6 +474,6 @@ fn show_prewrite(reply: &PrewriteReply) -> String {
         }
         PrewriteReply::Blocked(blockers) => format!("blocked by {}", show_blockers(blockers)),
         PrewriteReply::Aborted => "aborted".into(),
-        PrewriteReply::Deadlock(cycle) => format!("deadlock: {}", whos(cycle)),
+        PrewriteReply::Deadlock(cycle) => format!("deadlock: {}", show_cycle(cycle)),
     }
 }

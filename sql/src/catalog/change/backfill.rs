@@ -51,7 +51,7 @@ pub async fn prepare_bulk(
     }
     recorder.commit().await?;
     let keys: Vec<Bytes> = spaces.iter().map(|space| store::garbage_key(table, *space)).collect();
-    txn.lock(&keys, LockMode::Exclusive, WaitPolicy::Wait).await?;
+    txn.lock(&keys, LockMode::Update, WaitPolicy::Wait).await?;
     for key in keys {
         txn.delete(key, false)?;
     }

@@ -192,7 +192,7 @@ impl Change<'_> {
 
     pub(super) async fn drop_sequence(&mut self, id: TableId) -> Result<()> {
         let key = store::sequence_key(id);
-        self.txn.lock(&[key.clone()], txn::LockMode::Exclusive, txn::WaitPolicy::Wait).await?;
+        self.txn.lock(&[key.clone()], txn::LockMode::Update, txn::WaitPolicy::Wait).await?;
         self.txn.delete(key, false)?;
         self.state.own_sequences.insert(id);
         store::delete_descriptor(self.txn, id.0)?;

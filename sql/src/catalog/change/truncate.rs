@@ -85,7 +85,7 @@ impl Change<'_> {
         change: impl FnOnce(SequenceState) -> SequenceState,
     ) -> Result<()> {
         let key = store::sequence_key(id);
-        let rows = self.txn.lock(&[key.clone()], txn::LockMode::Exclusive, txn::WaitPolicy::Wait).await?;
+        let rows = self.txn.lock(&[key.clone()], txn::LockMode::Update, txn::WaitPolicy::Wait).await?;
         let state = match rows.into_iter().next().and_then(|row| row.value) {
             Some(value) => store::decode(&value)?,
             None => SequenceState { last: 0, called: false, generation: 0 },

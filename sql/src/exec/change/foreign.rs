@@ -151,7 +151,7 @@ async fn referencing(incoming: &IncomingKey, values: &[Value], run: &mut Run<'_>
     let acts = |action| !matches!(action, ForeignKeyAction::NoAction | ForeignKeyAction::Restrict);
     if !found.is_empty() && (acts(incoming.key.on_delete) || acts(incoming.key.on_update)) {
         let keys: Vec<bytes::Bytes> = found.iter().map(|(_, key)| key.clone()).collect();
-        run.txn.lock(&keys, txn::LockMode::Exclusive, txn::WaitPolicy::Wait).await?;
+        run.txn.lock(&keys, txn::LockMode::Update, txn::WaitPolicy::Wait).await?;
     }
     Ok(found)
 }

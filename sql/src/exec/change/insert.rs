@@ -99,7 +99,7 @@ impl Inserting {
             (rows::storage_row(&target.layouts, key, &value)?, key.clone())
         } else {
             let primary = rows::primary_key(&target.layouts, arbiter, key, &value)?;
-            let locked = run.txn.lock(std::slice::from_ref(&primary), LockMode::Exclusive, WaitPolicy::Wait).await?;
+            let locked = run.txn.lock(std::slice::from_ref(&primary), LockMode::Update, WaitPolicy::Wait).await?;
             let stored = locked.into_iter().next().and_then(|locked| locked.value);
             let stored = stored.ok_or_else(|| SqlError::internal("an entry of a unique index has no row"))?;
             (rows::storage_row(&target.layouts, &primary, &stored)?, primary)

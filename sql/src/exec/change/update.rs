@@ -117,7 +117,7 @@ async fn matched(source: &Plan, target: &Arc<Target>, locked: bool, run: &mut Ru
     // The lock gives the newest version; where that is not the one that was read, the transaction has moved forward and its
     // reads were found unchanged, or it starts again. So what was read still holds.
     let keys: Vec<Bytes> = found.iter().map(|(_, key)| key.clone()).collect();
-    let values = run.txn.lock(&keys, LockMode::Exclusive, WaitPolicy::Wait).await?;
+    let values = run.txn.lock(&keys, LockMode::Update, WaitPolicy::Wait).await?;
     let mut values = values.into_iter();
     found.retain(|_| values.next().is_some_and(|locked| locked.value.is_some()));
     Ok(found)

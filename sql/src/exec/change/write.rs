@@ -32,7 +32,7 @@ impl Claimed {
             return Ok(());
         }
         let wanted: Vec<Key> = wanted.into_iter().collect();
-        let locked = run.txn.lock(&wanted, LockMode::Exclusive, WaitPolicy::Wait).await?;
+        let locked = run.txn.lock(&wanted, LockMode::Update, WaitPolicy::Wait).await?;
         self.0.extend(wanted.into_iter().zip(locked.into_iter().map(|locked| locked.value)));
         Ok(())
     }
