@@ -160,7 +160,9 @@ pub struct Settings {
     session: Overrides,
     /// What holds now: `session` and what was `SET LOCAL`.
     current: Overrides,
-    reported: BTreeMap<&'static str, String>,
+    /// What the client was told, and the generation that it was right for. Shared: every statement has a copy of the settings.
+    reported: Arc<BTreeMap<&'static str, String>>,
+    reported_at: Option<u64>,
     /// Grows with every change: whoever derives something from settings compares it.
     generation: u64,
 }
@@ -179,7 +181,8 @@ impl Settings {
             session: Arc::clone(&startup),
             current: Arc::clone(&startup),
             startup,
-            reported: BTreeMap::new(),
+            reported: Arc::default(),
+            reported_at: None,
             generation: 0,
         }
     }
@@ -296,11 +299,14 @@ impl Settings {
     /// Reported settings whose values differ from what was reported last.
     pub fn take_changes(&mut self) -> Vec<(String, String)> {
         let mut changes = Vec::new();
+        if self.reported_at.replace(self.generation) == Some(self.generation) {
+            return changes;
+        }
         for name in REPORTED {
             let value = self.show(name).unwrap_or_default();
             if self.reported.get(name) != Some(&value) {
                 changes.push(((*name).to_owned(), value.clone()));
-                self.reported.insert(name, value);
+                Arc::make_mut(&mut self.reported).insert(name, value);
             }
         }
         changes

@@ -29,6 +29,8 @@ enum Chore {
     },
     /// Compare with PostgreSQL by pgbench, in one run on this machine
     Bench(bench::Arguments),
+    /// Run every built-in script of pgbench in every query mode on three nodes
+    Pgbench(bench::builtins::Arguments),
     /// Kill nodes under pgbench, then check that nothing acknowledged is lost
     Failover(bench::failover::Arguments),
 }
@@ -41,6 +43,7 @@ fn main() -> Result<()> {
             run(cargo(&["run", "--quiet", "--package", "locus-jepsen", "--bin", "locus-sim", "--"])?.args(arguments))
         }
         Chore::Bench(arguments) => bench::run(&arguments),
+        Chore::Pgbench(arguments) => bench::builtins::run(&arguments),
         Chore::Failover(arguments) => bench::failover::run(&arguments),
     }
 }

@@ -67,11 +67,14 @@ impl Drop for Cluster {
     }
 }
 
-/// Builds the binary; its path.
+/// Builds the binary as users run it, without debug assertions; its path. `LOCUS_BENCH_BINARY` names another one.
 pub fn build() -> Result<PathBuf> {
-    crate::run(&mut crate::cargo(&["build", "--bin", "locus"])?)?;
+    if let Some(path) = std::env::var_os("LOCUS_BENCH_BINARY") {
+        return Ok(path.into());
+    }
+    crate::run(&mut crate::cargo(&["build", "--release", "--bin", "locus"])?)?;
     let target = std::env::var_os("CARGO_TARGET_DIR").context("first: source scripts/env.sh")?;
-    Ok(PathBuf::from(target).join("debug/locus"))
+    Ok(PathBuf::from(target).join("release/locus"))
 }
 
 /// User and system time of one process.

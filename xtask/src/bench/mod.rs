@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: Locus and PostgreSQL side by side, in one run, by pgbench. Rounds alternate, so that what the
 //! machine does besides hits both; the ratio is what counts.
 
+pub mod builtins;
 pub mod failover;
 mod locus;
 mod pgbench;
