@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
 };
@@ -20,7 +20,10 @@ use tokio::{io::AsyncWrite, sync::Notify};
 const KEPT_BYTES: usize = 1 << 20;
 
 pub struct Link {
-    state: Mutex<State>,
+    queue: Mutex<Queue>,
+    writer: Mutex<Writer>,
+    /// What the writer has taken off the queue and not written yet, in bytes.
+    unsent_bytes: AtomicUsize,
     signals: Arc<Signals>,
     waker: Waker,
     /// More than this is never buffered.
@@ -29,14 +32,21 @@ pub struct Link {
     listed: AtomicBool,
 }
 
-struct State {
+/// What waits for a writer. Locked for the time of an append only: nobody waits here for a system call of somebody else.
+#[derive(Default)]
+struct Queue {
+    buffer: Vec<u8>,
+    closed: bool,
+}
+
+/// Whoever holds it writes for everybody.
+struct Writer {
     stream: Box<dyn AsyncWrite + Send + Unpin>,
     buffer: Vec<u8>,
     /// So much of the buffer has been written.
     written: usize,
     /// The socket is full; the task will be woken.
     blocked: bool,
-    closed: bool,
 }
 
 #[derive(Default)]
@@ -70,9 +80,10 @@ impl Link {
         tokio: &tokio::runtime::Handle,
     ) -> Arc<Link> {
         let signals = Arc::new(Signals::default());
-        let state = State { stream, buffer: Vec::new(), written: 0, blocked: false, closed: false };
         let link = Arc::new(Link {
-            state: Mutex::new(state),
+            queue: Mutex::default(),
+            writer: Mutex::new(Writer { stream, buffer: Vec::new(), written: 0, blocked: false }),
+            unsent_bytes: AtomicUsize::new(0),
             waker: Waker::from(signals.clone()),
             signals,
             buffered_bytes_max,
@@ -82,7 +93,7 @@ impl Link {
         drop(tokio.spawn(async move {
             loop {
                 helper.signals.writable.notified().await;
-                helper.state.lock().blocked = false;
+                helper.writer.lock().blocked = false;
                 if helper.flush().is_err() {
                     return;
                 }
@@ -93,47 +104,67 @@ impl Link {
 
     /// Appends a frame by means of `encode`, which returns `false` when it is too long.
     pub fn push(&self, encode: impl FnOnce(&mut Vec<u8>) -> bool) -> Result<(), PushError> {
-        let mut state = self.state.lock();
-        if state.closed {
+        let mut queue = self.queue.lock();
+        if queue.closed {
             return Err(PushError::Closed);
         }
-        let before = state.buffer.len();
-        if !encode(&mut state.buffer) {
+        let before = queue.buffer.len();
+        if !encode(&mut queue.buffer) {
             return Err(PushError::TooLong);
         }
+        let unsent = self.unsent_bytes.load(Ordering::Acquire);
         // A single frame always fits.
-        if before > state.written && state.buffer.len() - state.written > self.buffered_bytes_max {
-            state.buffer.truncate(before);
+        if before + unsent > 0 && queue.buffer.len() + unsent > self.buffered_bytes_max {
+            queue.buffer.truncate(before);
             return Err(PushError::Full);
         }
         Ok(())
     }
 
-    /// Writes as much as the socket takes. An error closes the link.
+    /// Writes as much as the socket takes, unless somebody else is writing: who does looks into the queue once more when he
+    /// is done. An error closes the link.
     pub fn flush(&self) -> io::Result<()> {
-        let mut state = self.state.lock();
-        if state.closed {
-            return Err(io::ErrorKind::BrokenPipe.into());
+        loop {
+            let Some(mut writer) = self.writer.try_lock() else { return Ok(()) };
+            if !self.refill(&mut writer) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            let result = writer.write(&self.waker);
+            self.unsent_bytes.store(writer.buffer.len() - writer.written, Ordering::Release);
+            if result.is_err() {
+                self.close_locked(&mut writer);
+                return result;
+            }
+            let blocked = writer.blocked;
+            drop(writer);
+            // What was appended while the writer was taken is ours to write.
+            if blocked || self.queue.lock().buffer.is_empty() {
+                return Ok(());
+            }
         }
-        let result = state.write(&self.waker);
-        if result.is_err() {
-            self.close_locked(&mut state);
+    }
+
+    /// Takes the queue over into an empty buffer; `false` when the link is closed.
+    fn refill(&self, writer: &mut Writer) -> bool {
+        let mut queue = self.queue.lock();
+        if writer.buffer.is_empty() && !writer.blocked {
+            std::mem::swap(&mut queue.buffer, &mut writer.buffer);
+            self.unsent_bytes.store(writer.buffer.len(), Ordering::Release);
         }
-        result
+        !queue.closed
     }
 
     /// Drops what was not sent; both halves of the connection end.
     pub fn close(&self) {
-        let mut state = self.state.lock();
-        self.close_locked(&mut state);
+        self.close_locked(&mut self.writer.lock());
     }
 
-    fn close_locked(&self, state: &mut State) {
-        state.closed = true;
-        state.buffer = Vec::new();
-        state.written = 0;
+    fn close_locked(&self, writer: &mut Writer) {
+        *self.queue.lock() = Queue { buffer: Vec::new(), closed: true };
+        writer.buffer = Vec::new();
+        writer.written = 0;
         // The half of the socket goes, so that the other side sees the end even if our reader is slow to notice.
-        state.stream = Box::new(tokio::io::sink());
+        writer.stream = Box::new(tokio::io::sink());
         self.signals.writable.notify_one();
         self.signals.closed.notify_one();
     }
@@ -153,7 +184,7 @@ impl Link {
     }
 }
 
-impl State {
+impl Writer {
     fn write(&mut self, waker: &Waker) -> io::Result<()> {
         let mut context = Context::from_waker(waker);
         while !self.blocked && self.written < self.buffer.len() {

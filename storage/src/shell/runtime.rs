@@ -1,7 +1,6 @@
 //! The real world behind [`base::Runtime`]: tokio, the machine's clocks, the operating system's randomness.
 
 use std::{
-    hash::{BuildHasher, RandomState},
     sync::OnceLock,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -29,9 +28,10 @@ pub fn wall_millis() -> u64 {
     (wall_micros() / 1000).max(0) as u64
 }
 
+/// From a cryptographic generator of this thread, which the operating system's randomness seeds: ids of transactions must never
+/// meet, keys of cancel requests must not be guessed, and a system call for each would show.
 pub fn random_u64() -> u64 {
-    // The second source has random keys of the operating system as well, drawn at the start of the thread.
-    getrandom::u64().unwrap_or_else(|_| RandomState::new().hash_one(monotonic_now()))
+    rand::random()
 }
 
 /// [`base::Runtime`] on tokio.

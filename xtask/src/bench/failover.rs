@@ -44,7 +44,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     for node in 1..=3 {
         sleep(third);
         demo.kill(&[format!("node {node}")])?;
-        let pause = pause_until_success(&url)?;
+        let pause = pause_until_success(&url, PROBE)?;
         println!("node {node} killed: {} ms until the next success", pause.as_millis());
         sleep(Duration::from_secs(1));
         demo.start()?;
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let more = acknowledged_until_abort(bench)?;
     let begin = now();
     demo.start()?;
-    pause_until_success(&url)?;
+    pause_until_success(&url, PROBE)?;
     println!("all processes killed and started again: SQL answers after {} ms", (now() - begin).as_millis());
     check_books(&url, acknowledged + more)
 }
@@ -128,12 +128,14 @@ fn acknowledged_until_abort(bench: Child) -> Result<u64> {
     Ok(pgbench::field(&text, "number of transactions actually processed: ")? as u64)
 }
 
-/// Tries an update of its own until it succeeds.
-fn pause_until_success(url: &str) -> Result<Duration> {
+const PROBE: &str = "UPDATE pgbench_tellers SET filler = 'x' WHERE tid = 10";
+
+/// Tries a statement until it succeeds.
+pub fn pause_until_success(url: &str, statement: &str) -> Result<Duration> {
     let begin = now();
     loop {
         let mut probe = Command::new(postgres::program("psql")?);
-        probe.args(["--no-psqlrc", "-q", url, "-c", "UPDATE pgbench_tellers SET filler = 'x' WHERE tid = 10"]);
+        probe.args(["--no-psqlrc", "-q", url, "-c", statement]);
         let probe = probe.env("PGCONNECT_TIMEOUT", "5").stdout(Stdio::null()).stderr(Stdio::null()).status()?;
         if probe.success() {
             return Ok(now() - begin);

@@ -4,35 +4,51 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
 };
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{System, pgbench::output};
+use super::{System, pgbench::output, postgres::free_port};
 
 pub struct Cluster {
     program: PathBuf,
     data: PathBuf,
     url: String,
     pids: Vec<u32>,
-    single: bool,
+    /// `locus start`, everything in one process; else a demo cluster of four.
+    single: Option<Child>,
 }
 
 impl Cluster {
     pub fn start(directory: &Path, single: bool) -> Result<Cluster> {
         let program = build()?;
-        let (data, report) = (directory.join("locus"), directory.join("locus.json"));
-        let nodes = if single { "1" } else { "3" };
+        let data = directory.join("locus");
+        if single { Cluster::start_single(program, data) } else { Cluster::start_demo(program, data, directory) }
+    }
+
+    fn start_demo(program: PathBuf, data: PathBuf, directory: &Path) -> Result<Cluster> {
+        let report = directory.join("locus.json");
         let mut command = Command::new(&program);
-        command.args(["demo", "--background", "--sql-addr", "127.0.0.1:0", "--nodes", nodes]);
-        output(command.arg("--data").arg(&data).arg("--json").arg(&report))?;
+        command.args(["demo", "--background", "--empty", "--sql-addr", "127.0.0.1:0", "--data"]);
+        output(command.arg(&data).arg("--json").arg(&report))?;
         let report: Value = serde_json::from_str(&fs::read_to_string(&report)?)?;
         let url = report["sql_urls"][0].as_str().context("no URL in the report of `locus demo`")?.to_owned();
         let processes = report["processes"].as_array().context("no processes in the report of `locus demo`")?;
         let pids = processes.iter().filter_map(|process| process["pid"].as_u64()).map(|pid| pid as u32).collect();
-        Ok(Cluster { program, data, url, pids, single })
+        Ok(Cluster { program, data, url, pids, single: None })
+    }
+
+    fn start_single(program: PathBuf, data: PathBuf) -> Result<Cluster> {
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let mut command = Command::new(&program);
+        command.args(["--log", "warn", "start", "--sql-addr", &address, "--data"]).arg(&data);
+        let child = command.spawn().context("cannot start `locus start`")?;
+        let url = format!("postgresql://locus@{address}/locus");
+        let cluster = Cluster { program, data, url, pids: vec![child.id()], single: Some(child) };
+        super::failover::pause_until_success(&cluster.url, "SELECT 1")?;
+        Ok(cluster)
     }
 
     fn status(&self) -> Option<Value> {
@@ -43,7 +59,7 @@ impl Cluster {
 
 impl System for Cluster {
     fn name(&self) -> &'static str {
-        if self.single { "Locus, one node" } else { "Locus, three nodes" }
+        if self.single.is_some() { "Locus, one process" } else { "Locus, three nodes" }
     }
 
     fn url(&self) -> String {
@@ -63,7 +79,13 @@ impl System for Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let _ = Command::new(&self.program).args(["demo", "stop", "--data"]).arg(&self.data).status();
+        if let Some(child) = &mut self.single {
+            let _ = child.kill();
+            let _ = child.wait();
+            return;
+        }
+        let mut stop = Command::new(&self.program);
+        let _ = stop.args(["demo", "stop", "--data"]).arg(&self.data).stdout(Stdio::null()).status();
     }
 }
 

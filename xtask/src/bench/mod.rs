@@ -22,7 +22,7 @@ pub struct Arguments {
     /// What PostgreSQL is: one server with two synchronous standbys (ANY 1), or a single server
     #[arg(long, env = "LOCUS_BENCH_AGAINST", value_enum, default_value_t = Against::Sync)]
     against: Against,
-    /// Locus as one process rather than three nodes and a gateway
+    /// Locus as one process (`locus start`) rather than three nodes and a gateway
     #[arg(long, env = "LOCUS_BENCH_SINGLE")]
     single: bool,
     /// pgbench scale: 100,000 accounts each

@@ -156,6 +156,6 @@ fn is_root() -> bool {
 }
 
 /// A port that is free now; nothing else on the machine is likely to take it in the next second.
-fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
