@@ -3,8 +3,7 @@
 
 use jepsen::{
     nemesis::Fault,
-    sim::{Planted, RunOptions, run},
-    workload,
+    sim::{NAMES, Planted, RunOptions, run},
 };
 
 const SEEDS: u64 = 10;
@@ -41,7 +40,7 @@ fn register_is_green() {
 
 #[test]
 fn a_seed_replays_exactly() {
-    for (seed, name) in workload::NAMES.iter().enumerate() {
+    for (seed, name) in NAMES.iter().enumerate() {
         let options = RunOptions::new(1000 + seed as u64, name);
         assert_eq!(run(&options).trace_hash, run(&options).trace_hash, "{name}");
     }

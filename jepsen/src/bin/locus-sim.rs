@@ -13,8 +13,7 @@ use std::{
 use clap::Parser;
 use jepsen::{
     nemesis::Fault,
-    sim::{Planted, Report, RunOptions, run},
-    workload,
+    sim::{NAMES, Planted, Report, RunOptions, run},
 };
 
 /// Deterministic simulation of a whole cluster under faults
@@ -94,8 +93,7 @@ fn main() -> ExitCode {
 }
 
 fn one_seed(arguments: &Arguments, seed: u64, totals: &Mutex<Totals>) {
-    let names = workload::NAMES;
-    let name = arguments.workload.as_deref().unwrap_or(names[(seed % names.len() as u64) as usize]);
+    let name = arguments.workload.as_deref().unwrap_or(NAMES[(seed % NAMES.len() as u64) as usize]);
     let mut options = RunOptions::new(seed, name);
     options.length = Duration::from_secs(arguments.seconds);
     options.planted = arguments.plant;

@@ -12,13 +12,13 @@ use txn::TxnClient;
 
 use super::{
     executor::{Owner, SimRuntime, WORLD},
+    gateways::{Gateway, Gateways, Slot},
     network::{Endpoint, Network},
     node::{ClockError, SimNode},
     run::Planted,
     trace::Trace,
     world::World,
 };
-use crate::workload::client::{Gateway, Slot};
 
 pub const NODES: u64 = 3;
 pub const GATEWAYS: u32 = 3;
@@ -112,6 +112,10 @@ impl Cluster {
         }
         let now = self.world.now();
         self.world.trace.line(now, format_args!("everything heals"));
+    }
+
+    pub fn gateways(&self) -> Gateways {
+        Gateways { slots: self.slots.clone(), clock: self.clock.clone() }
     }
 
     pub fn endpoints(&self) -> Vec<Endpoint> {

@@ -2,6 +2,8 @@
 
 pub mod cluster;
 pub mod executor;
+pub mod gateways;
+pub mod kv_append;
 pub mod nemesis;
 pub mod network;
 pub mod node;
@@ -10,4 +12,4 @@ pub mod world;
 
 mod run;
 
-pub use run::{Planted, Report, RunOptions, run};
+pub use run::{NAMES, Planted, Report, RunOptions, run};

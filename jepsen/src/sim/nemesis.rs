@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     nemesis::{Fault, Schedule},
-    workload::Workload,
+    workload::{Client, Parameters, Workload},
 };
 
 /// The end of a fault, or its second act.
@@ -186,8 +186,12 @@ impl Nemesis {
     /// matter: the cluster may be in pieces.
     fn move_ranges(&mut self, cluster: &mut Cluster, fault: Fault, node: NodeId) {
         if fault == Fault::Split {
-            let splitting = self.workload.split(cluster.gateways(), self.rng.split());
-            cluster.world.executor.spawn(splitting);
+            let Some(statement) = self.workload.split(&mut self.rng) else { return };
+            let world = Arc::new(cluster.gateways());
+            let mut client = Client::new(world, 0, &Parameters::default(), self.rng.split());
+            cluster.world.executor.spawn(Box::pin(async move {
+                let _ = client.query(&statement).await;
+            }));
             return;
         }
         let up = cluster.slots[0].lock().clone();

@@ -1,108 +1,120 @@
 //! Transfers between accounts in explicit transactions, and reads of all balances.
 
-use std::sync::Arc;
-
 use base::{BoxFuture, Rng};
-use parking_lot::Mutex;
-use sql::{Session, SqlError, Value};
 
-use super::{Gateways, Workload, client, statement};
-use crate::{
-    check::{
-        Anomaly,
-        bank::{self, Step},
-    },
-    history::History,
+use super::{
+    Client, Parameters, Workload,
+    client::Result,
+    record::{Body, Recorder},
+    rows::Rows,
+};
+use crate::check::{
+    Anomaly,
+    bank::{self, Step},
 };
 
-const ACCOUNTS: i64 = 6;
+const ACCOUNTS: u64 = 6;
 const INITIAL: i64 = 100;
 
-#[derive(Default)]
 pub struct Bank {
-    history: Arc<Mutex<History<Step>>>,
+    accounts: Rows,
+    history: Recorder<Step>,
+}
+
+impl Bank {
+    pub fn new(parameters: &Parameters) -> Bank {
+        let accounts = Rows {
+            table: "accounts",
+            value: "int8 NOT NULL CHECK (value >= 0)",
+            shape: parameters.shape,
+            keys: ACCOUNTS,
+        };
+        Bank { accounts, history: Recorder::default() }
+    }
+
+    async fn transact(&self, client: &mut Client, step: &Step) -> Result<Step> {
+        match *step {
+            Step::ReadAll { .. } => {
+                let answer = client.query(&self.accounts.select_all()).await?;
+                Ok(Step::ReadAll { balances: Some(answer.pairs()) })
+            }
+            Step::Transfer { from, to, amount } => {
+                let mut block = client.begin().await?;
+                for (account, change) in [(from, -amount), (to, amount)] {
+                    let text = format!("UPDATE accounts SET value = value + ({change}) WHERE key = {account}");
+                    block.query(&text).await?;
+                }
+                block.commit().await?;
+                Ok(step.clone())
+            }
+        }
+    }
 }
 
 impl Workload for Bank {
-    fn setup(&self, gateways: Gateways) -> BoxFuture<'static, Result<(), String>> {
-        let mut statements =
-            vec!["CREATE TABLE accounts (id int8 PRIMARY KEY, balance int8 NOT NULL CHECK (balance >= 0))".to_owned()];
-        let rows: Vec<String> = (0..ACCOUNTS).map(|id| format!("({id}, {INITIAL})")).collect();
-        statements.push(format!("INSERT INTO accounts VALUES {}", rows.join(", ")));
-        statements.push("ALTER TABLE accounts SPLIT AT VALUES (2), (4)".to_owned());
-        Box::pin(statement::setup(gateways, statements))
+    fn setup<'a>(&'a self, client: &'a mut Client) -> BoxFuture<'a, std::result::Result<(), String>> {
+        let mut statements = self.accounts.create(client.world.is_locus());
+        statements.extend((0..ACCOUNTS).map(|account| self.accounts.insert(account, &INITIAL.to_string())));
+        Box::pin(async move { client.run_all(&statements).await })
     }
 
-    fn split(&self, gateways: Gateways, mut rng: Rng) -> BoxFuture<'static, ()> {
-        let text = format!("ALTER TABLE accounts SPLIT AT VALUES ({})", rng.below(ACCOUNTS as u64));
+    fn operate<'a>(&'a self, client: &'a mut Client) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            statement::run_alone(&gateways, &mut rng, text).await;
+            let step = draw(client);
+            let index = self.history.begin(client, &step);
+            let answered = self.transact(client, &step).await;
+            self.history.end(client, index, step, answered);
         })
     }
 
-    fn operate(&self, gateways: Gateways, process: u32, mut rng: Rng) -> BoxFuture<'static, ()> {
-        let history = self.history.clone();
-        Box::pin(async move {
-            let step = draw(process, &mut rng);
-            let index = history.lock().begin(process, gateways.now(), step.clone());
-            let work = step.clone();
-            let attempt =
-                statement::in_session(&gateways, process, &mut rng, move |session| Box::pin(transact(session, work)))
-                    .await;
-            history.lock().end(index, gateways.now(), attempt.outcome, attempt.value.unwrap_or(step));
-        })
+    fn split(&self, rng: &mut Rng) -> Option<String> {
+        Some(self.accounts.split_at(rng.below(ACCOUNTS)))
     }
 
-    fn finish(&self, gateways: Gateways) -> BoxFuture<'static, Result<Vec<Anomaly>, String>> {
-        let history = self.history.clone();
+    fn finish<'a>(&'a self, client: &'a mut Client) -> BoxFuture<'a, std::result::Result<Vec<Anomaly>, String>> {
         Box::pin(async move {
-            let rows = statement::read_until_answered(&gateways, "SELECT id, balance FROM accounts").await?;
-            let now = gateways.now();
-            let mut history = history.lock();
-            let index = history.begin(u32::MAX, now, Step::ReadAll { balances: None });
-            let last = Step::ReadAll { balances: Some(balances(&rows)) };
-            history.end(index, now, crate::history::Outcome::Committed, last);
-            Ok(bank::check(&history, ACCOUNTS * INITIAL))
+            let begin = client.now();
+            let answer = client.query_until_answered(&self.accounts.select_all()).await?;
+            self.history.add(begin, client.now(), Step::ReadAll { balances: Some(answer.pairs()) });
+            Ok(bank::check(&self.history.lock(), ACCOUNTS as i64 * INITIAL))
         })
     }
 
     fn counts(&self) -> (u64, u64, u64) {
-        client::counts(&self.history.lock())
+        self.history.counts()
+    }
+
+    fn edn(&self) -> String {
+        self.history.edn()
     }
 }
 
-fn draw(process: u32, rng: &mut Rng) -> Step {
-    if Gateways::is_reader(process) {
+impl Body for Step {
+    fn f(&self) -> &'static str {
+        match self {
+            Step::Transfer { .. } => "transfer",
+            Step::ReadAll { .. } => "read",
+        }
+    }
+
+    fn value(&self, asked: bool) -> String {
+        match self {
+            Step::Transfer { from, to, amount } => format!("{{:from {from} :to {to} :amount {amount}}}"),
+            Step::ReadAll { balances: Some(balances) } if !asked => {
+                let balances: Vec<String> = balances.iter().map(|(id, balance)| format!("{id} {balance}")).collect();
+                format!("{{{}}}", balances.join(", "))
+            }
+            Step::ReadAll { .. } => "nil".into(),
+        }
+    }
+}
+
+fn draw(client: &mut Client) -> Step {
+    if client.is_reader() {
         return Step::ReadAll { balances: None };
     }
-    let from = rng.below(ACCOUNTS as u64) as i64;
-    let to = (from + 1 + rng.below(ACCOUNTS as u64 - 1) as i64) % ACCOUNTS;
+    let rng = &mut client.rng;
+    let from = rng.below(ACCOUNTS) as i64;
+    let to = (from + 1 + rng.below(ACCOUNTS - 1) as i64) % ACCOUNTS as i64;
     Step::Transfer { from, to, amount: rng.between(1, 20) as i64 }
-}
-
-async fn transact(mut session: Session, step: Step) -> Result<Step, SqlError> {
-    match step {
-        Step::ReadAll { .. } => {
-            let (rows, _) = statement::query(&mut session, "SELECT id, balance FROM accounts").await?;
-            Ok(Step::ReadAll { balances: Some(balances(&rows)) })
-        }
-        Step::Transfer { from, to, amount } => {
-            statement::query(&mut session, "BEGIN").await?;
-            for (account, change) in [(from, -amount), (to, amount)] {
-                let text = format!("UPDATE accounts SET balance = balance + ({change}) WHERE id = {account}");
-                statement::query(&mut session, &text).await?;
-            }
-            statement::query(&mut session, "COMMIT").await?;
-            Ok(step)
-        }
-    }
-}
-
-fn balances(rows: &[sql::Row]) -> Vec<(i64, i64)> {
-    rows.iter()
-        .filter_map(|row| match &row[..] {
-            [Value::Int8(id), Value::Int8(balance)] => Some((*id, *balance)),
-            _ => None,
-        })
-        .collect()
 }

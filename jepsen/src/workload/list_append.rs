@@ -1,97 +1,146 @@
 //! Transactions of appends to and reads of lists, one row a list (as text: `1,5,9`).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use base::{BoxFuture, Rng};
-use parking_lot::Mutex;
-use sql::{Session, SqlError, Value};
 
-use super::{Gateways, Workload, client, statement};
+use super::{
+    Client, Isolation, Parameters, Workload,
+    client::{Block, Result},
+    level_permits,
+    record::{Body, Recorder},
+    rows::Rows,
+};
 use crate::{
-    check::{self, Anomaly},
-    history::{History, Step},
+    check::{self, Anomaly, Kind},
+    history::Step,
 };
 
 pub const KEYS: u64 = 18;
 
-#[derive(Default)]
 pub struct ListAppend {
-    state: Arc<Mutex<State>>,
-}
-
-#[derive(Default)]
-pub struct State {
-    pub history: History<Vec<Step>>,
-    next_value: u64,
-}
-
-impl Workload for ListAppend {
-    fn setup(&self, gateways: Gateways) -> BoxFuture<'static, Result<(), String>> {
-        let statements = [
-            "CREATE TABLE lists (key int8 PRIMARY KEY, list text NOT NULL)",
-            "ALTER TABLE lists SPLIT AT VALUES (3), (9)",
-        ];
-        Box::pin(statement::setup(gateways, statements.map(str::to_owned).to_vec()))
-    }
-
-    fn split(&self, gateways: Gateways, mut rng: Rng) -> BoxFuture<'static, ()> {
-        let text = format!("ALTER TABLE lists SPLIT AT VALUES ({})", rng.below(KEYS));
-        Box::pin(async move {
-            statement::run_alone(&gateways, &mut rng, text).await;
-        })
-    }
-
-    fn operate(&self, gateways: Gateways, process: u32, mut rng: Rng) -> BoxFuture<'static, ()> {
-        let state = self.state.clone();
-        Box::pin(async move {
-            let steps = draw(&mut state.lock(), process, &mut rng);
-            let index = state.lock().history.begin(process, gateways.now(), steps.clone());
-            let work = steps.clone();
-            let attempt =
-                statement::in_session(&gateways, process, &mut rng, move |session| Box::pin(transact(session, work)))
-                    .await;
-            let answered = attempt.value.unwrap_or(steps);
-            state.lock().history.end(index, gateways.now(), attempt.outcome, answered);
-        })
-    }
-
-    fn finish(&self, gateways: Gateways) -> BoxFuture<'static, Result<Vec<Anomaly>, String>> {
-        let state = self.state.clone();
-        Box::pin(async move {
-            let rows = statement::read_until_answered(&gateways, "SELECT key, list FROM lists").await?;
-            let mut lists: BTreeMap<u64, Vec<u64>> = (0..KEYS).map(|key| (key, Vec::new())).collect();
-            for row in rows {
-                if let [Value::Int8(key), Value::Text(list)] = &row[..] {
-                    lists.insert(*key as u64, parse(list));
-                }
-            }
-            Ok(check::list_append::check(&state.lock().history, &lists))
-        })
-    }
-
-    fn counts(&self) -> (u64, u64, u64) {
-        client::counts(&self.state.lock().history)
-    }
+    lists: Rows,
+    isolation: Isolation,
+    history: Recorder<Vec<Step>>,
+    next_value: AtomicU64,
 }
 
 impl ListAppend {
-    /// The history so far, for writing to a file.
-    pub fn history(&self) -> History<Vec<Step>> {
-        self.state.lock().history.clone()
+    pub fn new(parameters: &Parameters) -> ListAppend {
+        let lists = Rows { table: "lists", value: "text NOT NULL", shape: parameters.shape, keys: KEYS };
+        ListAppend {
+            lists,
+            isolation: parameters.isolation,
+            history: Recorder::default(),
+            next_value: AtomicU64::new(1),
+        }
+    }
+
+    /// Runs the steps in one transaction; with a single step, as an implicit one.
+    async fn transact(&self, client: &mut Client, steps: &[Step]) -> Result<Vec<Step>> {
+        if let [step] = steps {
+            let answer = client.query(&self.statement(step)).await?;
+            return Ok(vec![answered(step, answer.first())]);
+        }
+        let mut block = client.begin().await?;
+        let told = self.run(&mut block, steps).await?;
+        block.commit().await?;
+        Ok(told)
+    }
+
+    async fn run(&self, block: &mut Block<'_>, steps: &[Step]) -> Result<Vec<Step>> {
+        let mut told = Vec::new();
+        for step in steps {
+            let answer = block.query(&self.statement(step)).await?;
+            told.push(answered(step, answer.first()));
+        }
+        Ok(told)
+    }
+
+    fn statement(&self, step: &Step) -> String {
+        match step {
+            Step::Append { key, value } => {
+                let insert = self.lists.insert(*key, &format!("'{value}'"));
+                format!("{insert} ON CONFLICT (key) DO UPDATE SET value = lists.value || ',{value}'")
+            }
+            Step::Read { key, .. } => self.lists.select(*key),
+        }
     }
 }
 
-/// One to four steps; values are unique in the history. Every third client only reads: a reader is not held up where writers
-/// are, so that there is somebody to see a state that is out of date.
-pub fn draw(state: &mut State, process: u32, rng: &mut Rng) -> Vec<Step> {
-    let reads_only = Gateways::is_reader(process);
+impl Workload for ListAppend {
+    fn setup<'a>(&'a self, client: &'a mut Client) -> BoxFuture<'a, std::result::Result<(), String>> {
+        Box::pin(async move { client.run_all(&self.lists.create(client.world.is_locus())).await })
+    }
+
+    fn operate<'a>(&'a self, client: &'a mut Client) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let steps = draw(&self.next_value, client);
+            let index = self.history.begin(client, &steps);
+            let answered = self.transact(client, &steps).await;
+            self.history.end(client, index, steps, answered);
+        })
+    }
+
+    fn split(&self, rng: &mut Rng) -> Option<String> {
+        Some(self.lists.split_at(rng.below(KEYS)))
+    }
+
+    fn finish<'a>(&'a self, client: &'a mut Client) -> BoxFuture<'a, std::result::Result<Vec<Anomaly>, String>> {
+        Box::pin(async move {
+            let answer = client.query_until_answered(&self.lists.select_all()).await?;
+            let mut lists: BTreeMap<u64, Vec<u64>> = (0..KEYS).map(|key| (key, Vec::new())).collect();
+            for row in &answer.rows {
+                if let [Some(key), Some(list)] = &row[..] {
+                    lists.insert(key.parse().map_err(|_| format!("`{key}` is no key"))?, parse(list));
+                }
+            }
+            Ok(check::list_append::check(&self.history.lock(), &lists))
+        })
+    }
+
+    fn permits(&self, kind: Kind) -> bool {
+        level_permits(self.isolation, kind)
+    }
+
+    fn counts(&self) -> (u64, u64, u64) {
+        self.history.counts()
+    }
+
+    fn edn(&self) -> String {
+        self.history.edn()
+    }
+}
+
+impl Body for Vec<Step> {
+    fn f(&self) -> &'static str {
+        "txn"
+    }
+
+    fn value(&self, asked: bool) -> String {
+        let steps: Vec<String> = self
+            .iter()
+            .map(|step| match step {
+                Step::Read { key, .. } if asked => Step::Read { key: *key, seen: None }.to_string(),
+                step => step.to_string(),
+            })
+            .collect();
+        format!("[{}]", steps.join(" "))
+    }
+}
+
+/// One to four steps; values are unique in the history. Some keys are hot, some are hardly touched.
+pub fn draw(next_value: &AtomicU64, client: &mut Client) -> Vec<Step> {
+    let reads_only = client.is_reader();
+    let rng = &mut client.rng;
     (0..rng.between(1, 4))
         .map(|_| {
-            // Some keys are hot, some are hardly touched.
             let key = rng.below(KEYS).min(rng.below(KEYS));
             if !reads_only && rng.chance(1, 2) {
-                state.next_value += 1;
-                Step::Append { key, value: state.next_value }
+                Step::Append { key, value: next_value.fetch_add(1, Ordering::Relaxed) }
             } else {
                 Step::Read { key, seen: None }
             }
@@ -99,40 +148,10 @@ pub fn draw(state: &mut State, process: u32, rng: &mut Rng) -> Vec<Step> {
         .collect()
 }
 
-/// Runs the steps in one transaction; with a single step, as an implicit one.
-async fn transact(mut session: Session, steps: Vec<Step>) -> Result<Vec<Step>, SqlError> {
-    let explicit = steps.len() > 1;
-    if explicit {
-        statement::query(&mut session, "BEGIN").await?;
-    }
-    let mut answered = Vec::new();
-    for step in steps {
-        answered.push(run(&mut session, step).await?);
-    }
-    if explicit {
-        statement::query(&mut session, "COMMIT").await?;
-    }
-    Ok(answered)
-}
-
-async fn run(session: &mut Session, step: Step) -> Result<Step, SqlError> {
+fn answered(step: &Step, list: Option<&str>) -> Step {
     match step {
-        Step::Append { key, value } => {
-            let text = format!(
-                "INSERT INTO lists VALUES ({key}, '{value}') \
-                 ON CONFLICT (key) DO UPDATE SET list = lists.list || ',{value}'"
-            );
-            statement::query(session, &text).await?;
-            Ok(Step::Append { key, value })
-        }
-        Step::Read { key, .. } => {
-            let (rows, _) = statement::query(session, &format!("SELECT list FROM lists WHERE key = {key}")).await?;
-            let seen = match rows.first().and_then(|row| row.first()) {
-                Some(Value::Text(list)) => parse(list),
-                _ => Vec::new(),
-            };
-            Ok(Step::Read { key, seen: Some(seen) })
-        }
+        Step::Append { key, value } => Step::Append { key: *key, value: *value },
+        Step::Read { key, .. } => Step::Read { key: *key, seen: Some(list.map(parse).unwrap_or_default()) },
     }
 }
 

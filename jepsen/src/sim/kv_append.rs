@@ -1,24 +1,26 @@
 //! `list-append` below SQL: the same history, straight on `txn::Txn`. Many times faster, so it gets many more seeds.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::atomic::AtomicU64, time::Duration};
 
 use base::{BoxFuture, Rng, Runtime, Span};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use txn::{LockMode, ScanRequest, TxnClient, WaitPolicy};
 
-use super::{
-    Gateway, Gateways, Workload, client,
-    list_append::{KEYS, State, draw, parse},
-};
+use super::gateways::{Gateway, Gateways};
 use crate::{
     check::{self, Anomaly},
     history::{Outcome, Step},
+    workload::{
+        Client, Failed, Failure, Workload,
+        list_append::{KEYS, draw, parse},
+        record::Recorder,
+    },
 };
 
-#[derive(Default)]
 pub struct KvAppend {
-    state: Arc<Mutex<State>>,
+    gateways: Gateways,
+    history: Recorder<Vec<Step>>,
+    next_value: AtomicU64,
 }
 
 /// Table 200 of a catalog that does not exist.
@@ -30,45 +32,57 @@ fn key(of: u64) -> Bytes {
     key.into()
 }
 
+impl KvAppend {
+    pub fn new(gateways: Gateways) -> KvAppend {
+        KvAppend { gateways, history: Recorder::default(), next_value: AtomicU64::new(1) }
+    }
+}
+
 impl Workload for KvAppend {
-    fn setup(&self, gateways: Gateways) -> BoxFuture<'static, Result<(), String>> {
+    fn setup<'a>(&'a self, _client: &'a mut Client) -> BoxFuture<'a, Result<(), String>> {
         Box::pin(async move {
             for at in [3, 9] {
-                split(&gateways, key(at)).await?;
+                split(&self.gateways, key(at)).await?;
             }
             Ok(())
         })
     }
 
-    fn split(&self, gateways: Gateways, mut rng: Rng) -> BoxFuture<'static, ()> {
+    /// Not by a statement.
+    fn split(&self, _rng: &mut Rng) -> Option<String> {
+        None
+    }
+
+    fn operate<'a>(&'a self, client: &'a mut Client) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            let _ = split(&gateways, key(rng.below(KEYS))).await;
+            let steps = draw(&self.next_value, client);
+            if client.number == 0 && client.rng.chance(1, 40) {
+                let _ = split(&self.gateways, key(client.rng.below(KEYS))).await;
+            }
+            let index = self.history.begin(client, &steps);
+            let (work, locking) = (steps.clone(), client.rng.chance(1, 2));
+            let work = move |gateway: Gateway| -> BoxFuture<'static, txn::Result<_>> {
+                Box::pin(transact(gateway.client, work, locking))
+            };
+            let attempt = self.gateways.run(client.number, &mut client.rng, judge, work).await;
+            let failed = Failed { outcome: attempt.outcome, failure: Failure::Lost(String::new()) };
+            self.history.end(client, index, steps, attempt.value.ok_or(failed));
         })
     }
 
-    fn operate(&self, gateways: Gateways, process: u32, mut rng: Rng) -> BoxFuture<'static, ()> {
-        let state = self.state.clone();
+    fn finish<'a>(&'a self, _client: &'a mut Client) -> BoxFuture<'a, Result<Vec<Anomaly>, String>> {
         Box::pin(async move {
-            let steps = draw(&mut state.lock(), process, &mut rng);
-            let index = state.lock().history.begin(process, gateways.now(), steps.clone());
-            let (work, locking) = (steps.clone(), rng.chance(1, 2));
-            let attempt = gateways
-                .run(process, &mut rng, judge, move |gateway| Box::pin(transact(gateway.client, work, locking)))
-                .await;
-            state.lock().history.end(index, gateways.now(), attempt.outcome, attempt.value.unwrap_or(steps));
-        })
-    }
-
-    fn finish(&self, gateways: Gateways) -> BoxFuture<'static, Result<Vec<Anomaly>, String>> {
-        let state = self.state.clone();
-        Box::pin(async move {
-            let lists = read_all(&gateways).await?;
-            Ok(check::list_append::check(&state.lock().history, &lists))
+            let lists = read_all(&self.gateways).await?;
+            Ok(check::list_append::check(&self.history.lock(), &lists))
         })
     }
 
     fn counts(&self) -> (u64, u64, u64) {
-        client::counts(&self.state.lock().history)
+        self.history.counts()
+    }
+
+    fn edn(&self) -> String {
+        self.history.edn()
     }
 }
 
