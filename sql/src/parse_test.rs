@@ -46,6 +46,11 @@ fn rescued_statements() {
         panic!()
     };
     assert_eq!((rows.len(), *is_index), (2, false));
+    let Body::Own(own) = &parse("alter range 7 transfer leader to 2").unwrap()[0].body else { panic!() };
+    assert!(matches!(**own, OwnStatement::TransferLeader { range: 7, node: 2 }));
+    for text in ["alter range 7 transfer leader", "alter range x transfer leader to 2", "alter range 7 transfer to 2"] {
+        assert!(parse(text).is_err(), "{text}");
+    }
 }
 
 #[test]

@@ -132,6 +132,7 @@ pub fn tag(body: &Body) -> &'static str {
             return match &**own {
                 OwnStatement::Maintenance { tag, .. } => tag,
                 OwnStatement::AlterSequence(_) => "ALTER SEQUENCE",
+                OwnStatement::TransferLeader { .. } => "ALTER RANGE",
             };
         }
         Body::SplitAt { .. } | Body::Empty => return "ALTER TABLE",
@@ -181,6 +182,7 @@ impl Change<'_> {
                         }
                     }
                     OwnStatement::AlterSequence(alter) => self.alter_sequence(alter).await?,
+                    OwnStatement::TransferLeader { range, node } => self.transfer_leader(*range, *node).await?,
                 }
                 return Ok(tag(body).to_owned());
             }

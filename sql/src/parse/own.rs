@@ -1,4 +1,4 @@
-//! Statements that the parser does not know, or not in every order of their clauses: maintenance commands and sequences.
+//! Statements that the parser does not know, or not in every order of their clauses: maintenance commands, sequences, ranges.
 
 use sqlparser::{
     ast::{self, SequenceOptions},
@@ -16,6 +16,11 @@ pub enum OwnStatement {
         relations: Vec<ast::ObjectName>,
     },
     AlterSequence(AlterSequence),
+    /// `ALTER RANGE id TRANSFER LEADER TO node`: ours. The numbers are those of `locus.ranges` and `locus.nodes`.
+    TransferLeader {
+        range: u64,
+        node: u64,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +54,7 @@ pub(super) fn read(parser: &mut Parser<'_>) -> Option<Result<Read, ParserError>>
         ("REINDEX", "TABLE" | "(") => Some(maintenance(parser, "REINDEX")),
         ("CREATE", "SEQUENCE") => Some(create_sequence(parser)),
         ("ALTER", "SEQUENCE") => Some(alter_sequence(parser)),
+        ("ALTER", "RANGE") => Some(transfer_leader(parser)),
         _ => None,
     }
 }
@@ -77,6 +83,20 @@ fn maintenance(parser: &mut Parser<'_>, tag: &'static str) -> Result<Read, Parse
         }
     }
     Ok(Read::Own(OwnStatement::Maintenance { tag, relations }))
+}
+
+fn transfer_leader(parser: &mut Parser<'_>) -> Result<Read, ParserError> {
+    parser.next_token();
+    parser.next_token();
+    let range = parser.parse_literal_uint()?;
+    for word in ["TRANSFER", "LEADER", "TO"] {
+        let token = parser.next_token();
+        if !token.token.to_string().eq_ignore_ascii_case(word) {
+            return parser.expected(word, token);
+        }
+    }
+    let node = parser.parse_literal_uint()?;
+    Ok(Read::Own(OwnStatement::TransferLeader { range, node }))
 }
 
 fn skip_parentheses(parser: &mut Parser<'_>) -> Result<(), ParserError> {

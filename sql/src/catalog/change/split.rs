@@ -1,7 +1,9 @@
-//! `ALTER TABLE … SPLIT AT VALUES (…), …`: cuts ranges at keys of an index. Not transactional; it moves no row.
+//! What is done to ranges: `ALTER TABLE … SPLIT AT VALUES (…), …` cuts them at keys of an index, `ALTER RANGE … TRANSFER LEADER
+//! TO …` hands their leadership to another node. Not transactional; neither moves a row.
 
 use std::sync::Arc;
 
+use base::{NodeId, RangeId};
 use sqlparser::ast;
 
 use super::{Change, no_relation, table_of};
@@ -44,6 +46,21 @@ impl Change<'_> {
             self.database.client.cluster.split(&key, deadline).await.map_err(txn::Error::from)?;
         }
         Ok(())
+    }
+
+    /// A node that is not there, or does not follow the range, is refused; nothing happens then.
+    pub(super) async fn transfer_leader(&mut self, range: u64, node: u64) -> Result<()> {
+        let deadline = self.database.client.runtime.now() + self.database.client.options.operation_timeout;
+        let cluster = &self.database.client.cluster;
+        match cluster.transfer_leader(RangeId(range), NodeId(node), deadline).await.map_err(txn::Error::from) {
+            Ok(()) => Ok(()),
+            // Not a fault of ours: the other node refuses, and says why.
+            Err(txn::Error::Internal(reason)) => {
+                let message = format!("the leadership of range {range} cannot be handed to node {node}");
+                Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).detail(reason))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The key at which the rows with these values in the first columns of the index begin.
