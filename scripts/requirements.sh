@@ -1,7 +1,7 @@
 # Sourced by ./locus and ./test: checks what a fresh machine needs and installs it where it can (Debian packages, as root
 # or with sudo); otherwise says in one line what to type.
 #
-# usage: source scripts/requirements.sh [with-postgresql]
+# usage: source scripts/requirements.sh [with-postgresql] [with-jepsen]
 _locus_require() {
     local missing=() tool
     command -v g++ >/dev/null || missing+=(g++)
@@ -9,9 +9,15 @@ _locus_require() {
     ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib64/libclang*.so* 2>/dev/null |
         grep -qE 'libclang(-[0-9.]+)?\.so' || missing+=(libclang-dev)
     [ -f /usr/include/zlib.h ] || true
-    if [ "${1:-}" = with-postgresql ]; then
+    if [[ " $* " == *" with-postgresql "* ]]; then
         command -v psql >/dev/null || missing+=(postgresql-client)
         ls /usr/lib/postgresql/*/bin/pgbench >/dev/null 2>&1 || missing+=(postgresql postgresql-contrib)
+    fi
+    # Faults on the network take root; without it those tests are left out, and so are the tools.
+    if [[ " $* " == *" with-jepsen "* ]] && [ "$(id -u)" = 0 ]; then
+        command -v ip >/dev/null || missing+=(iproute2)
+        command -v nft >/dev/null || missing+=(nftables)
+        ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || missing+=(faketime)
     fi
     command -v cargo >/dev/null || {
         echo "locus: the Rust toolchain (1.92 or newer) is missing: see https://rustup.rs" >&2

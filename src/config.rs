@@ -7,6 +7,8 @@ use base::NodeId;
 use clap::Args;
 use serde::Deserialize;
 
+use crate::planted::PlantedFault;
+
 pub const DEFAULT_SQL_ADDR: &str = "127.0.0.1:7432";
 pub const DEFAULT_URL: &str = "postgresql://locus@127.0.0.1:7432/locus";
 pub const DEFAULT_CLUSTER: &str = "locus";
@@ -41,6 +43,10 @@ pub struct NodeSettings {
     /// Log entries kept in memory, in bytes
     #[arg(long, env = "LOCUS_LOG_BYTES_MAX", value_name = "BYTES")]
     pub log_bytes_max: Option<u64>,
+    /// Given for all tiers at once: see [`File::plant`].
+    #[arg(skip)]
+    #[serde(skip)]
+    pub planted_fault: Option<PlantedFault>,
 }
 
 /// How much a gateway takes for itself and its clients.
@@ -62,6 +68,10 @@ pub struct GatewaySettings {
     /// How long old versions of rows are kept, in seconds; the same on all gateways
     #[arg(long, env = "LOCUS_RETENTION_SECONDS", value_name = "SECONDS")]
     pub retention_seconds: Option<u64>,
+    /// Given for all tiers at once: see [`File::plant`].
+    #[arg(skip)]
+    #[serde(skip)]
+    pub planted_fault: Option<PlantedFault>,
 }
 
 impl File {
@@ -69,6 +79,12 @@ impl File {
         let Some(path) = path else { return Ok(File::default()) };
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("in {}", path.display()))
+    }
+
+    /// Gives every tier the same bug.
+    pub fn plant(&mut self, fault: Option<PlantedFault>) {
+        self.node.planted_fault = fault;
+        self.gateway.planted_fault = fault;
     }
 
     pub fn nodes(&self) -> Result<BTreeMap<NodeId, String>> {
@@ -86,7 +102,11 @@ macro_rules! first_of {
 
 impl NodeSettings {
     pub fn over(&self, file: &NodeSettings) -> NodeSettings {
-        first_of!(self, file, NodeSettings { block_cache_bytes, write_buffer_bytes, split_bytes, log_bytes_max })
+        first_of!(
+            self,
+            file,
+            NodeSettings { block_cache_bytes, write_buffer_bytes, split_bytes, log_bytes_max, planted_fault }
+        )
     }
 
     pub fn apply(&self, options: &mut storage::shell::NodeOptions) {
@@ -94,6 +114,14 @@ impl NodeSettings {
         set(&mut options.rocks.write_buffer_bytes, self.write_buffer_bytes);
         set(&mut options.store.split_bytes, self.split_bytes);
         set(&mut options.store.log_bytes_max, self.log_bytes_max);
+        set(&mut options.store.faults, self.planted_fault.map(PlantedFault::in_storage));
+    }
+
+    /// Of the leader side of transactions.
+    pub fn leaders(&self) -> txn::server::Options {
+        let mut options = txn::server::Options::default();
+        set(&mut options.faults, self.planted_fault.map(PlantedFault::on_leaders));
+        options
     }
 }
 
@@ -108,6 +136,7 @@ impl GatewaySettings {
                 statement_memory_bytes_max,
                 operation_timeout_seconds,
                 retention_seconds,
+                planted_fault,
             }
         )
     }
@@ -129,6 +158,7 @@ impl GatewaySettings {
     pub fn transactions(&self) -> txn::Options {
         let mut options = txn::Options::default();
         set(&mut options.operation_timeout, self.operation_timeout_seconds.map(Duration::from_secs));
+        set(&mut options.faults, self.planted_fault.map(PlantedFault::in_coordinators));
         options
     }
 }

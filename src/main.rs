@@ -1,13 +1,15 @@
 //! `locus`: the command line. Wires the tiers together, in one process (`start`) or one tier each (`node`, `gateway`), runs a
-//! cluster of processes on this machine (`demo`), and looks at running ones (`status`, `sql`).
+//! cluster of processes on this machine (`demo`), looks at running ones (`status`, `sql`), and puts them to the test (`jepsen`).
 //!
 //! Reading order: [`config`] says what can be set, [`node`] and [`gateway`] run a tier, [`start`] both, [`demo`] many.
 
 mod config;
 mod demo;
 mod gateway;
+mod jepsen;
 mod logging;
 mod node;
+mod planted;
 mod process;
 mod start;
 mod status;
@@ -49,6 +51,9 @@ struct Global {
     /// Stop when standard input ends: whoever started this process holds the other end
     #[arg(long, global = true, hide = true)]
     stop_with_stdin: bool,
+    /// Run with a bug that tests must find
+    #[arg(long, global = true, hide = true, value_name = "NAME")]
+    planted_fault: Option<planted::PlantedFault>,
 }
 
 #[derive(Subcommand)]
@@ -63,6 +68,8 @@ enum Subcommands {
     Gateway(gateway::GatewayArgs),
     /// Show the nodes and ranges of a running cluster
     Status(status::StatusArgs),
+    /// Test what is promised: workloads under faults, on a cluster of processes of its own
+    Jepsen(jepsen::JepsenArgs),
     /// Open psql on a running cluster
     Sql(SqlArgs),
 }
@@ -79,7 +86,7 @@ struct SqlArgs {
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("locus: {error:#}");
             ExitCode::FAILURE
@@ -87,11 +94,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
-    let file = config::File::load(cli.global.config.as_deref())?;
+fn run(cli: Cli) -> Result<ExitCode> {
+    let mut file = config::File::load(cli.global.config.as_deref())?;
+    file.plant(cli.global.planted_fault);
     let filter = cli.global.log.clone().or_else(|| file.log.clone());
     // Tools that print to the terminal log only what goes wrong.
-    let quiet = matches!(cli.command, Subcommands::Status(_) | Subcommands::Sql(_) | Subcommands::Demo(_));
+    let quiet = matches!(
+        cli.command,
+        Subcommands::Status(_) | Subcommands::Sql(_) | Subcommands::Demo(_) | Subcommands::Jepsen(_)
+    );
     logging::start(filter.as_deref().unwrap_or(if quiet { "warn" } else { "info" }), cli.global.log_file.as_deref())?;
     if let Subcommands::Sql(arguments) = &cli.command {
         return psql(arguments);
@@ -105,8 +116,10 @@ fn run(cli: Cli) -> Result<()> {
             Subcommands::Node(arguments) => node::run(arguments, &file, stop).await,
             Subcommands::Gateway(arguments) => gateway::run(arguments, &file, stop).await,
             Subcommands::Status(arguments) => status::run(arguments).await,
+            Subcommands::Jepsen(arguments) => return jepsen::run(arguments, cli.global.planted_fault, stop).await,
             Subcommands::Sql(_) => Ok(()),
         }
+        .map(|()| ExitCode::SUCCESS)
     });
     // What still runs in the background holds nobody up.
     runtime.shutdown_background();
@@ -114,7 +127,7 @@ fn run(cli: Cli) -> Result<()> {
 }
 
 /// Becomes psql.
-fn psql(arguments: &SqlArgs) -> Result<()> {
+fn psql(arguments: &SqlArgs) -> Result<ExitCode> {
     let error = Command::new("psql").arg(&arguments.url).args(&arguments.arguments).exec();
     Err(error).context("cannot run psql (Debian: apt-get install postgresql-client)")
 }

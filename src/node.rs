@@ -65,7 +65,7 @@ pub fn start(
     options.data_dir = Some(data.clone());
     settings.apply(&mut options);
     let pushdown = Arc::new(sql::pushdown::Compiler);
-    let factory = txn::server::evaluate_factory(pushdown, txn::server::Options::default());
+    let factory = txn::server::evaluate_factory(pushdown, settings.leaders());
     Node::start(options, factory).with_context(|| format!("cannot start node {} on {}", id.0, data.display()))
 }
 

@@ -14,5 +14,6 @@
 pub mod check;
 pub mod history;
 pub mod nemesis;
+pub mod real;
 pub mod sim;
 pub mod workload;
