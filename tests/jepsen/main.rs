@@ -1,5 +1,5 @@
 //! `locus jepsen` as everybody can run it: the matrix on real processes, planted faults, and PostgreSQL as a known quantity.
-//! Each test has the machine to itself (`.config/nextest.toml`).
+//! At most two at a time (`.config/nextest.toml`).
 
 mod matrix;
 mod planted;
