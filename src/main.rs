@@ -68,10 +68,10 @@ enum Subcommands {
     Gateway(gateway::GatewayArgs),
     /// Show the nodes and ranges of a running cluster
     Status(status::StatusArgs),
-    /// Test what is promised: workloads under faults, on a cluster of processes of its own
-    Jepsen(jepsen::JepsenArgs),
     /// Open psql on a running cluster
     Sql(SqlArgs),
+    /// Check claims about consistency: on histories, on Locus, on other databases
+    Jepsen(jepsen::JepsenArgs),
 }
 
 #[derive(Args)]

@@ -9,11 +9,18 @@
 //! 4. At the end the faults heal, everything is read once more, and [`check`] decides whether the history is what was
 //!    promised (strict serializability) and whether the replicas agree.
 //!
+//! A history may as well come from a file, of our own or of Jepsen's ([`history::read`], [`edn`]); [`check_file`] judges it,
+//! [`report`] makes a page of it.
+//!
 //! **Invariant**: the same seed gives the same trace, byte for byte. Nothing in the simulated world reads a real clock.
 
 pub mod check;
+pub mod check_file;
+pub mod edn;
+pub mod generate;
 pub mod history;
 pub mod nemesis;
 pub mod real;
+pub mod report;
 pub mod sim;
 pub mod workload;

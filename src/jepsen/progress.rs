@@ -139,7 +139,7 @@ fn summary(cell: &Cell) -> String {
             };
             let recovered = outcome.recovery.and_then(|recovery| recovery.half_throughput_ms);
             let recovered = recovered.map_or(String::new(), |millis| format!(", back after {millis} ms"));
-            format!("{word}: {} committed, {} unknown{recovered}", outcome.committed, outcome.unknown)
+            format!("{word}: {} committed, {} unknown{recovered}", outcome.verdict.committed, outcome.verdict.unknown)
         }
         Cell::Skipped(reason) => format!("skipped: {reason}"),
         Cell::Failed(error) => format!("FAILED: {error}"),

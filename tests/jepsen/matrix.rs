@@ -15,7 +15,7 @@ fn pair(text: &str) {
     let wrong = [list(&outcome, "anomalies"), list(&outcome, "problems")].concat();
     assert!(wrong.is_empty(), "{text}, files in {}:\n{}", outcome["out"], wrong.join("\n"));
     assert_eq!((outcome["judgement"].as_str(), code), (Some("valid"), 0), "{text}");
-    let committed = outcome["committed"].as_u64().unwrap_or(0);
+    let committed = outcome["verdict"]["committed"].as_u64().unwrap_or(0);
     assert!(committed >= 100, "{text}: {committed} transactions are too few to find anything in");
     assert!(!outcome["faults"].as_array().expect("faults").is_empty(), "{text}: nothing went wrong");
 }
@@ -25,9 +25,9 @@ fn report(text: &str, outcome: &Value) {
     println!(
         "{text}: {} committed, {} aborted, {} unknown, {} faults; after healing: first success {} ms, half rate {} ms; \
          longest pause {} ms",
-        outcome["committed"],
-        outcome["aborted"],
-        outcome["unknown"],
+        outcome["verdict"]["committed"],
+        outcome["verdict"]["aborted"],
+        outcome["verdict"]["unknown"],
         outcome["faults"].as_array().map_or(0, Vec::len),
         recovery["first_success_ms"],
         recovery["half_throughput_ms"],

@@ -1,7 +1,7 @@
 use super::*;
 
 fn history(operations: &[(u64, u64, Outcome, Action)]) -> History<Step> {
-    let operations = operations
+    let operations: Vec<_> = operations
         .iter()
         .enumerate()
         .map(|(index, (begin, end, outcome, action))| Operation {
@@ -13,7 +13,7 @@ fn history(operations: &[(u64, u64, Outcome, Action)]) -> History<Step> {
             body: Step { key: 1, action: action.clone() },
         })
         .collect();
-    History { operations }
+    History::from(operations)
 }
 
 use Action::{CompareAndSet, Read, Write};

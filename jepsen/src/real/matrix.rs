@@ -1,22 +1,30 @@
 //! Workloads × nemeses.
 
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+use std::{fmt, fs, path::PathBuf, str::FromStr, sync::Arc};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures::stream::{self, StreamExt};
 use parking_lot::Mutex;
 
 use super::{
     nemesis::Kind,
+    pages,
     run::{self, Event, Outcome, RunOptions, names},
 };
-use crate::workload;
+use crate::{report, workload};
 
 /// One cell: a workload and the nemeses that work at the same time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
     pub workload: String,
     pub nemeses: Vec<Kind>,
+}
+
+impl Pair {
+    /// As the command line takes it.
+    pub fn as_written(&self) -> String {
+        format!("{}:{}", self.workload, names(&self.nemeses))
+    }
 }
 
 impl fmt::Display for Pair {
@@ -94,7 +102,8 @@ pub enum MatrixEvent {
 pub type MatrixProgress = Arc<dyn Fn(usize, MatrixEvent) + Send + Sync>;
 
 /// Runs the pairs, `at_once` at a time; `base` has everything but workload and nemeses. In the order of the pairs.
-pub async fn run(pairs: &[Pair], base: &RunOptions, at_once: usize, progress: MatrixProgress) -> Vec<Cell> {
+pub async fn run(pairs: &[Pair], base: &RunOptions, at_once: usize, progress: MatrixProgress) -> Result<Vec<Cell>> {
+    fs::create_dir_all(&base.out).with_context(|| base.out.display().to_string())?;
     let cells: Mutex<Vec<Option<Cell>>> = Mutex::new(vec![None; pairs.len()]);
     let each = |(number, pair): (usize, &Pair)| {
         let (pair, progress, cells) = (pair.clone(), progress.clone(), &cells);
@@ -113,7 +122,11 @@ pub async fn run(pairs: &[Pair], base: &RunOptions, at_once: usize, progress: Ma
         }
     };
     stream::iter(pairs.iter().enumerate()).map(each).buffer_unordered(at_once.max(1)).collect::<Vec<()>>().await;
-    cells.into_inner().into_iter().flatten().collect()
+    let cells: Vec<Cell> = cells.into_inner().into_iter().flatten().collect();
+    let page = base.out.join("matrix.html");
+    fs::write(&page, report::matrix(&pages::of_matrix(pairs, &cells, base)))
+        .with_context(|| page.display().to_string())?;
+    Ok(cells)
 }
 
 /// Where a pair's files go.

@@ -20,6 +20,7 @@ pub mod matrix;
 pub mod meter;
 pub mod namespaces;
 pub mod nemesis;
+pub mod pages;
 mod partition;
 pub mod places;
 mod process;

@@ -26,16 +26,25 @@ use super::{
     meter::{Meter, Recovery},
     namespaces,
     nemesis::Kind,
+    pages,
     wire::{Session, Target},
     world::RealWorld,
 };
-use crate::workload::{self, Client, Connection, Parameters, Workload, World};
+use crate::{
+    check::{self, Anomaly, Decision, Level, Verdict},
+    history::Counts,
+    report,
+    workload::{self, Client, Connection, Isolation, Parameters, Workload, World},
+};
 
 /// How long clients are undisturbed at the beginning: what recovery is compared with.
 const CALM: Duration = Duration::from_secs(5);
 
 /// How long clients go on at least when everything has healed.
 const TAIL: Duration = Duration::from_secs(3);
+
+/// With fewer committed transactions nobody can tell anything.
+const COMMITTED_MIN: usize = 10;
 
 /// How long the cluster may take to be itself again.
 const RECOVERY_MAX: Duration = Duration::from_secs(60);
@@ -89,12 +98,11 @@ pub struct Outcome {
     pub database: String,
     pub seconds: f64,
     pub judgement: Judgement,
-    pub committed: u64,
-    pub aborted: u64,
-    pub unknown: u64,
-    /// What the level forbids.
+    /// With the anomalies, the forbidden and the permitted ones.
+    pub verdict: Verdict,
+    /// What the level forbids, in words.
     pub anomalies: Vec<String>,
-    /// What was found and is allowed, by kind.
+    /// What was found and is allowed.
     pub permitted: Vec<String>,
     /// What else went wrong.
     pub problems: Vec<String>,
@@ -380,34 +388,56 @@ impl<'a> Run<'a> {
         if recovery.is_some_and(|recovery| recovery.half_throughput_ms.is_none()) {
             problems.push(format!("not recovered within {} s", RECOVERY_MAX.as_secs()));
         }
-        let (permitted, anomalies): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|anomaly| self.workload.permits(anomaly.kind));
-        let file = self.options.out.join("history.edn");
-        fs::write(&file, self.workload.edn()).with_context(|| file.display().to_string())?;
         let (committed, aborted, unknown) = self.workload.counts();
-        let judgement = match (anomalies.is_empty() && problems.is_empty(), committed) {
-            (false, _) => Judgement::Violated,
-            (true, 0..10) => Judgement::Unknown,
-            (true, _) => Judgement::Valid,
+        let counts = Counts { committed: committed as usize, aborted: aborted as usize, unknown: unknown as usize };
+        let model = model(self.options.parameters.isolation, self.world.is_locus());
+        let verdict = Verdict::new(model, counts, found);
+        let (forbidden, permitted): (Vec<&Anomaly>, Vec<&Anomaly>) =
+            verdict.anomalies.iter().partition(|anomaly| is_forbidden(anomaly.kind, model));
+        let judgement = match verdict.decision {
+            Decision::Violated => Judgement::Violated,
+            _ if !problems.is_empty() => Judgement::Violated,
+            Decision::Unknown => Judgement::Unknown,
+            Decision::Valid if verdict.committed < COMMITTED_MIN => Judgement::Unknown,
+            Decision::Valid => Judgement::Valid,
         };
-        Ok(Outcome {
+        let edn = self.workload.edn();
+        let outcome = Outcome {
             workload: self.options.workload.clone(),
             nemesis: names(&self.options.nemeses),
             seed: self.options.seed,
             database,
             seconds,
             judgement,
-            committed,
-            aborted,
-            unknown,
-            anomalies: anomalies.iter().map(|anomaly| anomaly.to_string()).collect(),
+            anomalies: forbidden.iter().map(|anomaly| anomaly.to_string()).collect(),
             permitted: permitted.iter().map(|anomaly| anomaly.to_string()).collect(),
+            verdict,
             problems,
             recovery,
             faults: self.faults.lock().clone(),
             out: self.options.out.clone(),
-        })
+        };
+        let page = report::page(&pages::of_run(&outcome, self.options, &edn));
+        for (name, text) in [("history.edn", &edn), ("report.html", &page)] {
+            let file = self.options.out.join(name);
+            fs::write(&file, text).with_context(|| file.display().to_string())?;
+        }
+        Ok(outcome)
     }
+}
+
+/// What Locus promises at a level, and what other servers do: their SERIALIZABLE need not be strict.
+fn model(isolation: Isolation, is_locus: bool) -> Level {
+    match isolation {
+        Isolation::Serializable if is_locus => Level::StrictSerializable,
+        Isolation::Serializable => Level::Serializable,
+        Isolation::RepeatableRead => Level::SnapshotIsolation,
+        Isolation::ReadCommitted => Level::ReadCommitted,
+    }
+}
+
+fn is_forbidden(kind: check::Kind, model: Level) -> bool {
+    kind.is_always_wrong() || kind.violates().iter().any(|weaker| model.implies(*weaker))
 }
 
 /// `kill-leader+split`; `none`.

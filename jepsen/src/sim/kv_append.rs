@@ -70,10 +70,13 @@ impl Workload for KvAppend {
         })
     }
 
-    fn finish<'a>(&'a self, _client: &'a mut Client) -> BoxFuture<'a, Result<Vec<Anomaly>, String>> {
+    fn finish<'a>(&'a self, client: &'a mut Client) -> BoxFuture<'a, Result<Vec<Anomaly>, String>> {
         Box::pin(async move {
+            let begin = client.now();
             let lists = read_all(&self.gateways).await?;
-            Ok(check::list_append::check(&self.history.lock(), &lists))
+            let mut history = self.history.lock();
+            history.read_at_the_end(begin, client.now(), lists);
+            Ok(check::list_append::check(&history))
         })
     }
 
@@ -132,6 +135,30 @@ async fn run(txn: &mut txn::Txn, step: Step, locking: bool) -> txn::Result<Step>
             let list = txn.get(&[key(of)]).await?.remove(0).unwrap_or_default();
             Ok(Step::Read { key: of, seen: Some(parse(&String::from_utf8_lossy(&list))) })
         }
+        Step::Scan { from, to, .. } => {
+            let span = Span { start: key(from), end: key(to) };
+            let seen = scan(txn, span).await?.into_iter().collect();
+            Ok(Step::Scan { from, to, seen: Some(seen) })
+        }
+    }
+}
+
+/// The lists of all keys in a span that have one.
+async fn scan(txn: &mut txn::Txn, span: Span) -> txn::Result<BTreeMap<u64, Vec<u64>>> {
+    let mut request = ScanRequest { span, ..ScanRequest::default() };
+    let mut lists = BTreeMap::new();
+    loop {
+        let page = txn.scan(&request).await?;
+        for (key, list) in page.rows {
+            // Nobody else writes below the prefix, so that every key is one of ours.
+            if let Ok(of) = base::keycode::take_u64(&mut &key[PREFIX.len()..]) {
+                lists.insert(of, parse(&String::from_utf8_lossy(&list)));
+            }
+        }
+        match page.resume {
+            Some(rest) => request.span = rest,
+            None => return Ok(lists),
+        }
     }
 }
 
@@ -139,29 +166,17 @@ async fn run(txn: &mut txn::Txn, step: Step, locking: bool) -> txn::Result<Step>
 async fn read_all(gateways: &Gateways) -> Result<BTreeMap<u64, Vec<u64>>, String> {
     let mut rng = Rng::new(0);
     for _ in 0..100 {
-        let scan = |gateway: Gateway| -> BoxFuture<'static, txn::Result<_>> {
+        let work = |gateway: Gateway| -> BoxFuture<'static, txn::Result<_>> {
             Box::pin(async move {
                 let mut txn = gateway.client.begin();
-                let mut request = ScanRequest { span: Span::prefix(PREFIX), ..ScanRequest::default() };
-                let mut rows = Vec::new();
-                loop {
-                    let page = txn.scan(&request).await?;
-                    rows.extend(page.rows);
-                    match page.resume {
-                        Some(rest) => request.span = rest,
-                        None => break,
-                    }
-                }
+                let lists = scan(&mut txn, Span::prefix(PREFIX)).await?;
                 txn.commit().await?;
-                Ok(rows)
+                Ok(lists)
             })
         };
-        if let Some(rows) = gateways.run(0, &mut rng, judge, scan).await.value {
+        if let Some(found) = gateways.run(0, &mut rng, judge, work).await.value {
             let mut lists: BTreeMap<u64, Vec<u64>> = (0..KEYS).map(|key| (key, Vec::new())).collect();
-            for (key, list) in rows {
-                let of = base::keycode::take_u64(&mut &key[PREFIX.len()..]).map_err(|_| "a foreign key".to_owned())?;
-                lists.insert(of, parse(&String::from_utf8_lossy(&list)));
-            }
+            lists.extend(found);
             return Ok(lists);
         }
         gateways.clock.sleep(Duration::from_millis(200)).await;

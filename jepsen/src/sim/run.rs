@@ -274,10 +274,8 @@ fn divergence(cluster: &Cluster) -> Vec<Anomaly> {
             let differing = left.iter().find(|(key, value)| right.get(*key) != Some(value)).map(|(key, _)| key);
             let differing = differing.or_else(|| right.keys().find(|key| !left.contains_key(*key)));
             if let Some(key) = differing {
-                anomalies.push(Anomaly {
-                    kind: Kind::Divergence,
-                    explanation: format!("{a} and {b} differ in {} at key {}", cf.name(), key.escape_ascii()),
-                });
+                let text = format!("{a} and {b} differ in {} at key {}", cf.name(), key.escape_ascii());
+                anomalies.push(Anomaly::new(Kind::Divergence, text));
             }
         }
     }

@@ -8,7 +8,7 @@ use std::{
 use base::{BoxFuture, Rng};
 
 use super::{
-    Client, Isolation, Parameters, Workload,
+    Answer, Client, Isolation, Parameters, Workload,
     client::{Block, Result},
     level_permits,
     record::{Body, Recorder},
@@ -43,7 +43,7 @@ impl ListAppend {
     async fn transact(&self, client: &mut Client, steps: &[Step]) -> Result<Vec<Step>> {
         if let [step] = steps {
             let answer = client.query(&self.statement(step)).await?;
-            return Ok(vec![answered(step, answer.first())]);
+            return Ok(vec![answered(step, &answer)]);
         }
         let mut block = client.begin().await?;
         let told = self.run(&mut block, steps).await?;
@@ -55,7 +55,7 @@ impl ListAppend {
         let mut told = Vec::new();
         for step in steps {
             let answer = block.query(&self.statement(step)).await?;
-            told.push(answered(step, answer.first()));
+            told.push(answered(step, &answer));
         }
         Ok(told)
     }
@@ -67,6 +67,9 @@ impl ListAppend {
                 format!("{insert} ON CONFLICT (key) DO UPDATE SET value = lists.value || ',{value}'")
             }
             Step::Read { key, .. } => self.lists.select(*key),
+            Step::Scan { from, to, .. } => {
+                format!("{} WHERE key >= {from} AND key < {to}", self.lists.select_all())
+            }
         }
     }
 }
@@ -91,14 +94,13 @@ impl Workload for ListAppend {
 
     fn finish<'a>(&'a self, client: &'a mut Client) -> BoxFuture<'a, std::result::Result<Vec<Anomaly>, String>> {
         Box::pin(async move {
+            let begin = client.now();
             let answer = client.query_until_answered(&self.lists.select_all()).await?;
-            let mut lists: BTreeMap<u64, Vec<u64>> = (0..KEYS).map(|key| (key, Vec::new())).collect();
-            for row in &answer.rows {
-                if let [Some(key), Some(list)] = &row[..] {
-                    lists.insert(key.parse().map_err(|_| format!("`{key}` is no key"))?, parse(list));
-                }
-            }
-            Ok(check::list_append::check(&self.history.lock(), &lists))
+            let mut found: BTreeMap<u64, Vec<u64>> = (0..KEYS).map(|key| (key, Vec::new())).collect();
+            found.extend(lists(&answer));
+            let mut history = self.history.lock();
+            history.read_at_the_end(begin, client.now(), found);
+            Ok(check::list_append::check(&history))
         })
     }
 
@@ -148,11 +150,21 @@ pub fn draw(next_value: &AtomicU64, client: &mut Client) -> Vec<Step> {
         .collect()
 }
 
-fn answered(step: &Step, list: Option<&str>) -> Step {
+fn answered(step: &Step, answer: &Answer) -> Step {
     match step {
         Step::Append { key, value } => Step::Append { key: *key, value: *value },
-        Step::Read { key, .. } => Step::Read { key: *key, seen: Some(list.map(parse).unwrap_or_default()) },
+        Step::Read { key, .. } => Step::Read { key: *key, seen: Some(answer.first().map(parse).unwrap_or_default()) },
+        Step::Scan { from, to, .. } => Step::Scan { from: *from, to: *to, seen: Some(lists(answer)) },
     }
+}
+
+/// Keys and their lists.
+fn lists(answer: &Answer) -> Vec<(u64, Vec<u64>)> {
+    let row = |row: &Vec<Option<String>>| match &row[..] {
+        [Some(key), Some(list)] => Some((key.parse().ok()?, parse(list))),
+        _ => None,
+    };
+    answer.rows.iter().filter_map(row).collect()
 }
 
 pub fn parse(list: &str) -> Vec<u64> {

@@ -18,7 +18,7 @@ pub use self::{
     parameters::{Isolation, Parameters, Shape},
     world::{Answer, Connection, Failure, Stage, World},
 };
-use crate::check::{Anomaly, Kind};
+use crate::check::{Anomaly, Kind, Level};
 
 /// A workload, shared by all of its clients.
 pub trait Workload: Send + Sync {
@@ -71,12 +71,12 @@ pub async fn run_client(workload: &dyn Workload, client: &mut Client, end: u64, 
     client.disconnect();
 }
 
-/// What an isolation level permits in a history of transactions over lists or registers: each is what PostgreSQL
-/// documents, or stronger.
+/// What an isolation level permits: each is what PostgreSQL documents, or stronger.
 pub fn level_permits(isolation: Isolation, kind: Kind) -> bool {
-    match isolation {
-        Isolation::Serializable => false,
-        Isolation::RepeatableRead => kind == Kind::G2,
-        Isolation::ReadCommitted => matches!(kind, Kind::G2 | Kind::GSingle | Kind::Internal),
-    }
+    let promised = match isolation {
+        Isolation::Serializable => Level::StrictSerializable,
+        Isolation::RepeatableRead => Level::SnapshotIsolation,
+        Isolation::ReadCommitted => Level::ReadCommitted,
+    };
+    !kind.is_always_wrong() && !kind.violates().iter().any(|weaker| promised.implies(*weaker))
 }
