@@ -118,6 +118,9 @@ fn print(checked: &Checked, seconds: f64) {
     }
     let operations = checked.points.len();
     print!("  {operations} operations in {seconds:.2} s: {:.0} operations/s", operations as f64 / seconds.max(1e-9));
+    if let Some(busy) = processor_seconds() {
+        print!(", {busy:.2} s of processor time");
+    }
     match peak_memory_bytes() {
         Some(bytes) => println!(", at most {:.0} MiB of memory", bytes as f64 / f64::from(1 << 20)),
         None => println!(),
@@ -188,6 +191,13 @@ fn peak_memory_bytes() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes * 1024)
+}
+
+/// How long this thread, which does all the work, has been on a processor: what counts on a busy machine.
+fn processor_seconds() -> Option<f64> {
+    let statistics = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds: u64 = statistics.split_whitespace().next()?.parse().ok()?;
+    Some(nanoseconds as f64 / 1e9)
 }
 
 /// Real time, for the rate only.
