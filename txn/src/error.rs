@@ -46,6 +46,8 @@ pub enum RetryReason {
     /// A row to be locked or written has been changed by a transaction that was concurrent (PostgreSQL: "due to concurrent
     /// update").
     ConcurrentUpdate,
+    /// The same, and the row is gone (PostgreSQL: "due to concurrent delete").
+    ConcurrentDelete,
     /// Something that was only read has been changed (PostgreSQL: "due to read/write dependencies among transactions").
     ReadChanged,
     /// A lock was lost with its leader, and the row has changed since.
@@ -58,6 +60,7 @@ impl std::fmt::Display for RetryReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             RetryReason::ConcurrentUpdate => "somebody else has committed a newer version",
+            RetryReason::ConcurrentDelete => "somebody else has deleted it",
             RetryReason::ReadChanged => "something that was read has changed since",
             RetryReason::LockLost => "a lock was lost and the row has changed",
             RetryReason::TakenForDead => "the transaction was taken for dead and aborted",

@@ -50,18 +50,21 @@ impl Txn {
             return self.move_forward(newest.version_ts).await;
         }
         if self.times.isolation == Isolation::RepeatableRead && at == At::Snapshot {
-            let reason = RetryReason::ConcurrentUpdate;
+            let deleted = newest.value.is_none();
+            let reason = if deleted { RetryReason::ConcurrentDelete } else { RetryReason::ConcurrentUpdate };
             return Err(Error::Retry { reason, key: Some(key.clone()), other: newest.writer });
         }
         Ok(())
     }
 
     fn locked_row(&self, key: &Key, locked: Locked) -> LockedRow {
-        let value = match self.writes.get(key) {
-            Some(own) if locked.granted => own.value.clone(),
-            _ => locked.value,
-        };
-        LockedRow { granted: locked.granted, value }
+        // SERIALIZABLE has moved forward, and reads at the version's timestamp or after it.
+        let read = self.times.read.filter(|_| !self.times.serial);
+        let newer = read.is_some_and(|read| locked.granted && locked.version_ts > read.timestamp);
+        match self.writes.get(key) {
+            Some(own) if locked.granted => LockedRow { granted: true, value: own.value.clone(), newer: false },
+            _ => LockedRow { granted: locked.granted, value: locked.value, newer },
+        }
     }
 
     /// Asks until every key is granted (or left out). At first all ranges at once; where one lets us wait, what lies behind it

@@ -163,6 +163,8 @@ pub struct LockedRow {
     pub granted: bool,
     /// The newest committed value, overlaid with the transaction's own write.
     pub value: Option<Bytes>,
+    /// Below SERIALIZABLE: somebody else has committed it since the timestamp of the transaction's plain reads.
+    pub newer: bool,
 }
 
 impl TxnClient {
@@ -235,6 +237,15 @@ impl Txn {
     pub fn begin_statement(&mut self) {
         let own_snapshot = self.times.isolation == Isolation::ReadCommitted && !self.times.serial && !self.fixed;
         self.times.statement_due |= own_snapshot;
+    }
+
+    /// Under READ COMMITTED: reads are as of an earlier statement again, whose cursor goes on; answers the stamp that was the
+    /// current one, to return to. At the other levels all statements read at one timestamp, and the answer is `None`.
+    pub fn resume_statement(&mut self, stamp: Stamp) -> Option<Stamp> {
+        if self.times.isolation != Isolation::ReadCommitted || self.times.serial || self.fixed {
+            return None;
+        }
+        self.times.read.replace(stamp)
     }
 
     /// The stamp of the current read timestamp; fetches one if there is none yet. Its `fence` says whether a cached catalog
