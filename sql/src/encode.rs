@@ -250,6 +250,13 @@ impl IndexLayout {
         Ok(())
     }
 
+    /// The values of the index's own columns in a key.
+    pub fn decode_columns(&self, key: &[u8]) -> Result<Vec<Value>> {
+        let mut input = key.strip_prefix(&self.prefix[..]).ok_or_else(|| corrupt("a key of another index"))?;
+        let take = |column| key::take(&mut input, column).map_err(|_| corrupt("a malformed key"));
+        self.columns.iter().map(take).collect()
+    }
+
     fn decode_key(&self, key: &[u8], row: &mut [Value], wanted: &dyn Fn(usize) -> bool) -> Result<()> {
         let mut input = key.strip_prefix(&self.prefix[..]).ok_or_else(|| corrupt("a key of another index"))?;
         let rest: &[KeyColumn] = if self.unique { &[] } else { &self.rest };

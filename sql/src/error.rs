@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use txn::RetryReason;
+
 /// Five characters, see PostgreSQL's appendix A.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SqlState(pub &'static str);
@@ -25,6 +27,7 @@ impl SqlState {
     pub const CHECK_VIOLATION: SqlState = SqlState("23514");
     pub const ACTIVE_SQL_TRANSACTION: SqlState = SqlState("25001");
     pub const READ_ONLY_SQL_TRANSACTION: SqlState = SqlState("25006");
+    pub const IDLE_IN_TRANSACTION_SESSION_TIMEOUT: SqlState = SqlState("25P03");
     pub const NO_ACTIVE_SQL_TRANSACTION: SqlState = SqlState("25P01");
     pub const IN_FAILED_SQL_TRANSACTION: SqlState = SqlState("25P02");
     pub const INVALID_SQL_STATEMENT_NAME: SqlState = SqlState("26000");
@@ -65,7 +68,9 @@ impl SqlState {
     pub const LOCK_NOT_AVAILABLE: SqlState = SqlState("55P03");
     pub const QUERY_CANCELED: SqlState = SqlState("57014");
     pub const CANNOT_CONNECT_NOW: SqlState = SqlState("57P03");
+    pub const IDLE_SESSION_TIMEOUT: SqlState = SqlState("57P05");
     pub const SYSTEM_ERROR: SqlState = SqlState("58000");
+    pub const SNAPSHOT_TOO_OLD: SqlState = SqlState("72000");
     pub const INTERNAL_ERROR: SqlState = SqlState("XX000");
 }
 
@@ -96,6 +101,9 @@ pub struct Fields {
     pub constraint: Option<String>,
     /// Whether running the transaction again may succeed; the session does so where nothing has reached the client.
     pub retryable: bool,
+    /// The error of the transaction that it was made of. Where it names keys and transactions, the session finds words for
+    /// them before the client sees it (`session::conflict`).
+    pub cause: Option<txn::Error>,
 }
 
 pub type Result<T> = std::result::Result<T, SqlError>;
@@ -115,6 +123,7 @@ impl SqlError {
             data_type: None,
             constraint: None,
             retryable: false,
+            cause: None,
         }))
     }
 
@@ -124,6 +133,11 @@ impl SqlError {
 
     pub fn internal(what: impl fmt::Display) -> SqlError {
         SqlError::new(SqlState::INTERNAL_ERROR, what.to_string())
+    }
+
+    /// What was read of this key is no longer so: the transaction must be repeated.
+    pub fn concurrent_change(key: bytes::Bytes) -> SqlError {
+        txn::Error::Retry { reason: RetryReason::ConcurrentUpdate, key: Some(key), other: None }.into()
     }
 
     pub fn fields(&self) -> &Fields {
@@ -153,6 +167,17 @@ impl SqlError {
     /// Sets the position unless one is set already (the innermost knows best).
     pub fn at(mut self, position: Option<u32>) -> SqlError {
         self.0.position = self.0.position.or(position);
+        self
+    }
+
+    /// It has been repeated often enough.
+    pub(crate) fn final_answer(mut self) -> SqlError {
+        self.0.retryable = false;
+        self
+    }
+
+    pub(crate) fn message(mut self, message: impl Into<String>) -> SqlError {
+        self.0.message = message.into();
         self
     }
 
@@ -196,31 +221,29 @@ impl From<txn::Error> for SqlError {
             E::Internal(_) => (SqlState::INTERNAL_ERROR, false),
         };
         let message = match &error {
+            E::Retry { reason: RetryReason::ReadChanged, .. } => {
+                "could not serialize access due to read/write dependencies among transactions".to_owned()
+            }
+            E::Retry { reason: RetryReason::ConcurrentDelete, .. } => {
+                "could not serialize access due to concurrent delete".to_owned()
+            }
             E::Retry { .. } => "could not serialize access due to concurrent update".to_owned(),
             E::LockTimeout { .. } => "canceling statement due to lock timeout".to_owned(),
             E::LockNotAvailable { .. } => "could not obtain lock on row".to_owned(),
+            E::Ambiguous(_) => "the transaction may or may not have committed".to_owned(),
             _ => error.to_string(),
         };
         let mut result = SqlError::new(state, message);
         result.0.retryable = retryable;
-        match &error {
+        result = match &error {
             E::Retry { reason, .. } => {
-                result = result.detail(format!("Reason: {reason}.")).hint("The transaction might succeed if retried.");
+                result.detail(format!("Reason: {reason}.")).hint("The transaction might succeed if retried.")
             }
-            E::Deadlock(cycle) => {
-                let wants = |edge: &txn::WaitEdge| match edge.mode {
-                    Some(mode) => format!("a {mode} lock on a row"),
-                    None => "a row".to_owned(),
-                };
-                let tell = |edge: &txn::WaitEdge| {
-                    let (waiter, holder) = (edge.waiter, edge.holder);
-                    format!("Transaction {waiter} waits for {}; blocked by transaction {holder}.", wants(edge))
-                };
-                let waits: Vec<String> = cycle.iter().map(tell).collect();
-                result = result.detail(waits.join("\n")).hint("See server log for query details.");
-            }
-            _ => {}
-        }
+            E::Deadlock(_) => result.hint("See server log for query details."),
+            E::Ambiguous(reason) => result.detail(format!("The outcome of the commit is unknown: {reason}.")),
+            _ => result,
+        };
+        result.0.cause = Some(error);
         result
     }
 }

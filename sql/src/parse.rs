@@ -1,12 +1,17 @@
 //! From text to syntax trees: `sqlparser` with the PostgreSQL dialect. What it cannot read but we can run is rewritten on
 //! the token level first ([`rescue`]); what it rejects is reported the way PostgreSQL does.
 
+mod locking;
 mod own;
 mod rescue;
+mod reserved;
+mod transaction;
 
 use std::sync::Arc;
 
+pub(crate) use locking::{strength, strength_marker};
 pub use own::{AlterSequence, OwnStatement};
+pub use transaction::{Level, Mode, TransactionStatement};
 
 use sqlparser::{
     ast,
@@ -28,6 +33,8 @@ pub struct Parsed {
     pub text: Arc<str>,
     /// The whole text that it came in; positions of errors count from its start.
     pub source: Arc<str>,
+    /// `AS OF SYSTEM TIME`: when a query of the past is about.
+    pub as_of: Option<Box<ast::Expr>>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,11 +61,11 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
         let (Some(first), Some(last)) = (piece.first(), piece.last()) else { continue };
         let start = byte_offset(text, first.span.start);
         let end = byte_offset(text, last.span.end).max(start);
-        let body = parse_one(text, piece, &tokens)?;
-        statements.push(Parsed { body, text: text[start..end].into(), source: source.clone() });
+        let (body, as_of) = parse_one(text, piece, &tokens)?;
+        statements.push(Parsed { body, text: text[start..end].into(), source: source.clone(), as_of });
     }
     if statements.is_empty() {
-        statements.push(Parsed { body: Body::Empty, text: "".into(), source });
+        statements.push(Parsed { body: Body::Empty, text: "".into(), source, as_of: None });
     }
     Ok(statements)
 }
@@ -127,12 +134,19 @@ fn parser(tokens: Vec<TokenWithSpan>) -> Parser<'static> {
     Parser::new(&PostgreSqlDialect {}).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens)
 }
 
-fn parse_one(text: &str, piece: &[TokenWithSpan], all: &[TokenWithSpan]) -> Result<Body> {
+fn parse_one(text: &str, piece: &[TokenWithSpan], all: &[TokenWithSpan]) -> Result<(Body, Option<Box<ast::Expr>>)> {
     let fail = |error| syntax_error(text, all, error);
     if let Some(is_index) = rescue::is_split_at(piece) {
-        return parse_split(piece, is_index).map_err(fail);
+        return Ok((parse_split(piece, is_index).map_err(fail)?, None));
     }
-    let mut parser = parser(rescue::rescue(piece.to_vec()));
+    if let Some(token) = reserved::after_from(piece) {
+        return Err(near(text, token));
+    }
+    let (tokens, as_of) = match transaction::take_as_of(piece).map_err(fail)? {
+        Some((tokens, time)) => (tokens, Some(time)),
+        None => (piece.to_vec(), None),
+    };
+    let mut parser = parser(rescue::rescue(tokens));
     let body = match own::read(&mut parser) {
         Some(read) => match read.map_err(fail)? {
             own::Read::Own(statement) => Body::Own(Box::new(statement)),
@@ -141,9 +155,15 @@ fn parse_one(text: &str, piece: &[TokenWithSpan], all: &[TokenWithSpan]) -> Resu
         None => Body::Sql(Box::new(parser.parse_statement().map_err(fail)?)),
     };
     match parser.peek_token() {
-        TokenWithSpan { token: Token::EOF, .. } => Ok(body),
-        token => Err(near(text, &token)),
+        TokenWithSpan { token: Token::EOF, .. } => {}
+        token => return Err(near(text, &token)),
     }
+    if let Body::Sql(statement) = &body
+        && let Some(token) = reserved::taken_for_name(statement, piece)
+    {
+        return Err(near(text, token));
+    }
+    Ok((body, as_of))
 }
 
 fn parse_split(piece: &[TokenWithSpan], is_index: bool) -> std::result::Result<Body, ParserError> {

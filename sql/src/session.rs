@@ -8,15 +8,18 @@
 //! | open | warns | within it | → failed | → idle |
 //! | failed | refused (25P02) | refused | – | rolls back → idle |
 //!
-//! `READ COMMITTED` and `REPEATABLE READ` are accepted and run as `SERIALIZABLE`.
+//! What a transaction is like (isolation level, read-only) is in `modes`, queries of the past in `past`.
 
 mod activity;
 mod change;
+mod conflict;
 mod control;
 mod copying;
 mod cursor;
 mod database;
 mod environment;
+mod modes;
+mod past;
 mod portal;
 mod prepare;
 mod run;
@@ -24,17 +27,19 @@ mod state;
 mod utility;
 mod variables;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use base::Monotonic;
 use parking_lot::Mutex;
 
 pub(crate) use activity::Activity;
 pub use activity::Canceller;
-pub use database::{BOOTSTRAP_ROLE, DATABASE_NAMES, Database, Options};
+pub use database::{BOOTSTRAP_ROLE, DATABASE_NAMES, Database, Faults, Options};
 pub(crate) use environment::Environment;
+pub(crate) use past::FOLLOWER_LAG_MICROS;
 pub use portal::{Portal, Prepared, Statement};
 use portal::{Run, TextCache};
-use state::{Failed, State, Transaction};
+use state::{Failed, Phase, State, Transaction};
 pub(crate) use utility::{fold, object_name};
 
 use crate::{
@@ -62,6 +67,13 @@ pub enum TransactionStatus {
     Idle,
     Open,
     Failed,
+}
+
+/// See [`Session::may_repeat`].
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    idle: bool,
+    indelible: u64,
 }
 
 /// What an `execute` call brought.
@@ -124,6 +136,10 @@ pub struct Session {
     view: Option<View>,
     /// What `format_options` gave, and the generation of the settings that it was made from.
     formats: Mutex<Option<(u64, FormatOptions)>>,
+    /// Counts what cannot be taken back: commits, and changes of the session that no rollback undoes.
+    indelible: u64,
+    /// When the statement that runs now began, for `statement_timeout`.
+    statement_start: Option<Monotonic>,
     /// Settings changed by functions (`set_config`) of the running statement.
     pending_settings: Arc<Mutex<Vec<PendingSetting>>>,
 }
@@ -178,6 +194,8 @@ impl Session {
             named: BTreeMap::new(),
             view: None,
             formats: Mutex::default(),
+            indelible: 0,
+            statement_start: None,
             pending_settings: Arc::default(),
         };
         session.report_idle();
@@ -214,6 +232,7 @@ impl Session {
         match self.prepare_statement(statement, types).await {
             Ok(prepared) => Ok(prepared),
             Err(error) => {
+                let error = self.explain(error);
                 self.fail().await;
                 Err(error)
             }
@@ -239,7 +258,15 @@ impl Session {
             self.activity.canceller.clear();
             self.report_active(&portal.prepared.statement.text);
         }
-        let outcome = self.execute_portal(portal, max_rows, ending).await;
+        let now = self.database.client.runtime.now();
+        self.statement_start.get_or_insert(now);
+        let outcome = self.execute_portal(portal, max_rows, ending).await.map_err(|error| self.explain(error));
+        if matches!(outcome, Err(_) | Ok(Step::Complete(..) | Step::Suspended(_) | Step::Empty)) {
+            self.statement_start = None;
+            if let Some(transaction) = self.transaction() {
+                transaction.phase = Phase::Between;
+            }
+        }
         if outcome.is_err() {
             portal.run = Run::Done;
             // Whatever the statement did to the transaction has been undone with it, unless the error came before.
@@ -251,7 +278,7 @@ impl Session {
 
     /// Takes some of the client's data during COPY FROM STDIN, cut anywhere.
     pub async fn copy_data(&mut self, portal: &mut Portal, data: bytes::Bytes) -> Result<()> {
-        let outcome = self.take_copy_data(portal, data).await;
+        let outcome = self.take_copy_data(portal, data).await.map_err(|error| self.explain(error));
         if outcome.is_err() {
             portal.run = Run::Done;
             self.fail().await;
@@ -261,7 +288,7 @@ impl Session {
 
     /// Ends COPY FROM STDIN; the tag (`COPY 5`).
     pub async fn copy_done(&mut self, portal: &mut Portal, ending: Ending) -> Result<String> {
-        let outcome = self.finish_copy(portal, ending).await;
+        let outcome = self.finish_copy(portal, ending).await.map_err(|error| self.explain(error));
         portal.run = Run::Done;
         if outcome.is_err() {
             self.fail().await;
@@ -280,9 +307,14 @@ impl Session {
 
     /// The end of a pipeline (`Sync`) or of a multi-statement text: commits the implicit transaction if one is open.
     pub async fn sync(&mut self) -> Result<()> {
-        match self.state {
-            State::Implicit(_) => self.commit_implicit().await,
-            _ => Ok(()),
+        match &mut self.state {
+            State::Implicit(_) => self.commit_implicit().await.map_err(|error| self.explain(error)),
+            State::Open(transaction) => {
+                // What was prepared may be executed much later.
+                transaction.phase = Phase::Between;
+                Ok(())
+            }
+            State::Idle | State::Failed(_) => Ok(()),
         }
     }
 
@@ -296,7 +328,7 @@ impl Session {
                 transaction.txn.rollback().await;
             }
             State::Open(transaction) => {
-                let settings = transaction.settings.clone();
+                let (settings, characteristics) = (transaction.settings.clone(), transaction.characteristics);
                 let transaction = if transaction.savepoints.is_empty() {
                     // Nothing can bring it back: let its locks go now.
                     transaction.txn.rollback().await;
@@ -304,11 +336,60 @@ impl Session {
                 } else {
                     Some(transaction)
                 };
-                self.state = State::Failed(Failed { transaction, settings });
+                self.state = State::Failed(Failed { transaction, settings, characteristics });
             }
             State::Failed(failed) => self.state = State::Failed(failed),
         }
         self.report_idle();
+    }
+
+    /// Where the session stands for [`Session::may_repeat`].
+    pub fn progress(&self) -> Progress {
+        Progress { idle: matches!(self.state, State::Idle), indelible: self.indelible }
+    }
+
+    /// Whether everything that was executed since `start` can be executed once more as if for the first time, because of this
+    /// error: the caller knows that the client has seen nothing of it. If so it is undone now, and after a pause the caller may
+    /// repeat it. `attempt` counts from 1.
+    pub async fn may_repeat(&mut self, error: &SqlError, start: Progress, attempt: u32) -> bool {
+        let repeatable = error.fields().retryable && start.idle && start.indelible == self.indelible;
+        if !repeatable || attempt >= self.database.options.attempts_max {
+            return false;
+        }
+        self.end_silently().await;
+        self.notices.clear();
+        // Cancelled meanwhile: the error is what the client gets.
+        self.back_off(attempt).await.is_ok()
+    }
+
+    /// Rolls back whatever is open.
+    async fn end_silently(&mut self) {
+        let (transaction, settings) = match std::mem::replace(&mut self.state, State::Idle) {
+            State::Idle => return,
+            State::Implicit(transaction) | State::Open(transaction) => {
+                let settings = transaction.settings.clone();
+                (Some(transaction), settings)
+            }
+            State::Failed(Failed { transaction, settings, .. }) => (transaction, settings),
+        };
+        self.settings.return_to(settings);
+        if let Some(transaction) = transaction {
+            transaction.txn.rollback().await;
+        }
+    }
+
+    /// How long the client may leave the session as it is, and what ends the connection then.
+    pub fn idle_limit(&self) -> Option<(Duration, SqlError)> {
+        let (setting, state, what) = match self.status() {
+            TransactionStatus::Idle => ("idle_session_timeout", SqlState::IDLE_SESSION_TIMEOUT, "idle-session"),
+            TransactionStatus::Open | TransactionStatus::Failed => (
+                "idle_in_transaction_session_timeout",
+                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                "idle-in-transaction",
+            ),
+        };
+        let limit = self.timeout_of(setting)?;
+        Some((limit, SqlError::new(state, format!("terminating connection due to {what} timeout"))))
     }
 
     /// Notices and warnings since the last call.
@@ -366,11 +447,7 @@ impl Session {
 
     /// The connection ends: rolls back.
     pub async fn close(mut self) {
-        match std::mem::replace(&mut self.state, State::Idle) {
-            State::Implicit(transaction) | State::Open(transaction) => transaction.txn.rollback().await,
-            State::Failed(Failed { transaction: Some(transaction), .. }) => transaction.txn.rollback().await,
-            State::Failed(_) | State::Idle => {}
-        }
+        self.end_silently().await;
     }
 
     fn notice(&mut self, severity: &'static str, state: SqlState, message: impl Into<String>) {

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::error::{Result, SqlError, SqlState};
+use crate::{
+    error::{Result, SqlError, SqlState},
+    parse::Level,
+};
 
 /// What a setting accepts and how it is shown.
 #[derive(Clone, Copy, Debug)]
@@ -145,7 +148,11 @@ const REPORTED: &[&str] = &[
 
 /// Finds a setting by name; case does not matter.
 pub fn definition(name: &str) -> Option<&'static Definition> {
-    DEFINITIONS.iter().find(|definition| definition.name.eq_ignore_ascii_case(name))
+    let order = |known: &Definition| {
+        let known = known.name.bytes().map(|byte| byte.to_ascii_lowercase());
+        known.cmp(name.bytes().map(|byte| byte.to_ascii_lowercase()))
+    };
+    DEFINITIONS.binary_search_by(order).ok().map(|found| &DEFINITIONS[found])
 }
 
 /// Values that differ from the defaults, by lower-case name.
@@ -160,11 +167,39 @@ pub struct Settings {
     session: Overrides,
     /// What holds now: `session` and what was `SET LOCAL`.
     current: Overrides,
+    /// What `transaction_isolation` and its kin show.
+    characteristics: Characteristics,
     /// What the client was told, and the generation that it was right for. Shared: every statement has a copy of the settings.
     reported: Arc<BTreeMap<&'static str, String>>,
     reported_at: Option<u64>,
     /// Grows with every change: whoever derives something from settings compares it.
     generation: u64,
+}
+
+/// What a transaction is like. It belongs to the transaction; the settings show it under the names that PostgreSQL gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Characteristics {
+    pub level: Level,
+    pub read_only: bool,
+    pub deferrable: bool,
+}
+
+impl Default for Characteristics {
+    fn default() -> Characteristics {
+        Characteristics { level: Level::Serializable, read_only: false, deferrable: false }
+    }
+}
+
+impl Characteristics {
+    fn show(self, name: &str) -> Option<&'static str> {
+        let switch = |on: bool| Some(if on { "on" } else { "off" });
+        match name {
+            "transaction_isolation" => Some(self.level.name()),
+            "transaction_read_only" => switch(self.read_only),
+            "transaction_deferrable" => switch(self.deferrable),
+            _ => None,
+        }
+    }
 }
 
 /// A point to return to.
@@ -181,6 +216,7 @@ impl Settings {
             session: Arc::clone(&startup),
             current: Arc::clone(&startup),
             startup,
+            characteristics: Characteristics::default(),
             reported: Arc::default(),
             reported_at: None,
             generation: 0,
@@ -230,9 +266,20 @@ impl Settings {
         self.generation += 1;
     }
 
+    /// From now on this is what the settings of the current transaction show.
+    pub fn mirror(&mut self, characteristics: Characteristics) {
+        if self.characteristics != characteristics {
+            self.characteristics = characteristics;
+            self.generation += 1;
+        }
+    }
+
     /// The value as `SHOW` prints it; `None` for a setting that does not exist.
     pub fn show(&self, name: &str) -> Option<String> {
         let key = name.to_ascii_lowercase();
+        if let Some(value) = self.characteristics.show(&key) {
+            return Some(value.to_owned());
+        }
         let raw = self.current.get(&key).map(String::as_str);
         match definition(name) {
             Some(definition) => Some(display(definition.kind, raw.unwrap_or(definition.default))),
@@ -242,7 +289,9 @@ impl Settings {
 
     /// The value of a setting known to exist.
     pub fn get(&self, name: &'static str) -> &str {
-        let raw = self.current.get(&name.to_ascii_lowercase()).map(String::as_str);
+        let plain = !name.bytes().any(|byte| byte.is_ascii_uppercase());
+        let raw = if plain { self.current.get(name) } else { self.current.get(&name.to_ascii_lowercase()) };
+        let raw = raw.map(String::as_str);
         raw.or_else(|| definition(name).map(|definition| definition.default)).unwrap_or("")
     }
 
@@ -325,6 +374,21 @@ pub fn unknown(name: &str) -> SqlError {
     SqlError::new(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""))
 }
 
+/// The error for a value that a switch does not take.
+pub fn not_boolean(name: &str) -> SqlError {
+    let message = format!("parameter \"{name}\" requires a Boolean value");
+    SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message)
+}
+
+/// The error for a value that a known setting does not take.
+pub fn invalid(name: &str, value: &str) -> SqlError {
+    let error = SqlError::new(SqlState::INVALID_PARAMETER_VALUE, invalid_message(name, value));
+    match definition(name).map(|definition| definition.kind) {
+        Some(Kind::Enum(choices)) => error.hint(format!("Available values: {}.", choices.join(", "))),
+        _ => error,
+    }
+}
+
 /// Checks a value and brings it into the form that is stored.
 fn validated(name: &str, value: &str) -> Result<(String, String)> {
     let key = known_key(name)?;
@@ -332,7 +396,7 @@ fn validated(name: &str, value: &str) -> Result<(String, String)> {
         return Ok((key, value.to_owned()));
     };
     let name = definition.name;
-    let invalid = || SqlError::new(SqlState::INVALID_PARAMETER_VALUE, invalid_message(name, value));
+    let invalid = || invalid(name, value);
     let value = match definition.kind {
         Kind::ReadOnly => {
             let message = format!("parameter \"{name}\" cannot be changed");
@@ -342,10 +406,7 @@ fn validated(name: &str, value: &str) -> Result<(String, String)> {
         Kind::Bool => match parse_bool(value) {
             Some(true) => "on".to_owned(),
             Some(false) => "off".to_owned(),
-            None => {
-                let message = format!("parameter \"{name}\" requires a Boolean value");
-                return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
-            }
+            None => return Err(not_boolean(name)),
         },
         Kind::Int(low, high) => bounded(name, value.trim().parse().map_err(|_| invalid())?, low, high, "")?,
         Kind::Real(low, high) => {
@@ -355,13 +416,17 @@ fn validated(name: &str, value: &str) -> Result<(String, String)> {
             }
             number.to_string()
         }
-        Kind::Millis(low, high) => bounded(name, with_unit(value, MILLIS).ok_or_else(invalid)?, low, high, " ms")?,
+        Kind::Millis(low, high) => {
+            let units = "Valid units for this parameter are \"us\", \"ms\", \"s\", \"min\", \"h\", and \"d\".";
+            bounded(name, with_unit(value, MILLIS).ok_or_else(|| invalid().hint(units))?, low, high, " ms")?
+        }
         Kind::KiloBytes(low, high) => {
-            bounded(name, with_unit(value, KILOBYTES).ok_or_else(invalid)?, low, high, " kB")?
+            let units = "Valid units for this parameter are \"B\", \"kB\", \"MB\", \"GB\", and \"TB\".";
+            bounded(name, with_unit(value, KILOBYTES).ok_or_else(|| invalid().hint(units))?, low, high, " kB")?
         }
         Kind::Enum(choices) => match choices.iter().find(|choice| choice.eq_ignore_ascii_case(value)) {
             Some(choice) => (*choice).to_owned(),
-            None => return Err(invalid().hint(format!("Available values: {}.", choices.join(", ")))),
+            None => return Err(invalid()),
         },
         Kind::Encoding => {
             let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -387,8 +452,7 @@ fn bounded(name: &str, number: i64, low: i64, high: i64, unit: &str) -> Result<S
 }
 
 fn outside<T: std::fmt::Display>(name: &str, number: T, low: T, high: T, unit: &str) -> SqlError {
-    let message =
-        format!("{number}{unit} is outside the valid range for parameter \"{name}\" ({low}{unit} .. {high}{unit})");
+    let message = format!("{number}{unit} is outside the valid range for parameter \"{name}\" ({low} .. {high})");
     SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message)
 }
 

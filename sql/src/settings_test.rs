@@ -63,3 +63,25 @@ fn search_path_is_split_like_identifiers() {
     settings.set("search_path", Some("A, \"B c\""), false).unwrap();
     assert_eq!(settings.search_path("joe"), ["a", "B c"]);
 }
+
+#[test]
+fn every_setting_is_found() {
+    for known in DEFINITIONS {
+        let found = definition(&known.name.to_uppercase());
+        assert_eq!(found.map(|found| found.name), Some(known.name), "the list must be in order");
+    }
+    assert!(definition("no_such_setting").is_none());
+}
+
+#[test]
+fn the_transaction_is_shown() {
+    let mut settings = Settings::new("somebody");
+    let before = settings.generation();
+    settings.mirror(Characteristics::default());
+    assert_eq!(settings.generation(), before, "nothing has changed");
+    settings.mirror(Characteristics { level: Level::ReadCommitted, read_only: true, deferrable: false });
+    assert_ne!(settings.generation(), before);
+    assert_eq!(settings.show("transaction_isolation").as_deref(), Some("read committed"));
+    assert_eq!(settings.show("TRANSACTION_READ_ONLY").as_deref(), Some("on"));
+    assert_eq!(settings.show("transaction_deferrable").as_deref(), Some("off"));
+}

@@ -20,8 +20,8 @@ use crate::{
         cast::{self, CastContext},
     },
     plan::{
-        Change, ConflictAction, Delete, Insert, Join, JoinKind, OnConflict, OutputColumn, Plan, Returning, Statement,
-        Update, table_of,
+        Change, ConflictAction, Delete, Insert, Join, JoinKind, Mark, OnConflict, OutputColumn, Plan, Returning,
+        Statement, Update, table_of,
     },
     types::DataType,
 };
@@ -345,6 +345,7 @@ impl Binder<'_> {
         let (relation, item) = self.changed(&update.table.relation, from, "update", &ctes)?;
         let (target, targets) = self.targets(&relation)?;
         let Item { mut plan, scope } = item;
+        let mark = changed_mark(&scope)?;
         let mut expressions = ExprBinder::new(self, Names { scope: &scope, up: None }, ctes.clone(), Clause::Where);
         plan = self.restricted(plan, update.selection.as_ref(), &mut expressions)?;
         let mut assignments =
@@ -352,7 +353,7 @@ impl Binder<'_> {
         let mut values: Vec<&mut Expr> = assignments.iter_mut().map(|(_, expr)| expr).collect();
         plan = expressions.collected.attach(plan, &mut values);
         let (returning, columns) = self.returning(update.returning.as_deref(), &scope, &ctes)?;
-        let update = Update { target, targets, source: plan, locked: false, assignments, returning };
+        let update = Update { target, targets, source: plan, mark, locked: false, assignments, returning };
         Ok(Output { statement: Statement::Change(Box::new(Change::Update(update))), columns })
     }
 
@@ -367,10 +368,11 @@ impl Binder<'_> {
         let (relation, item) = self.changed(&table.relation, using, "delete from", &ctes)?;
         let (target, targets) = self.targets(&relation)?;
         let Item { plan, scope } = item;
+        let mark = changed_mark(&scope)?;
         let mut expressions = ExprBinder::new(self, Names { scope: &scope, up: None }, ctes.clone(), Clause::Where);
         let source = self.restricted(plan, delete.selection.as_ref(), &mut expressions)?;
         let (returning, columns) = self.returning(delete.returning.as_deref(), &scope, &ctes)?;
-        let delete = Delete { target, targets, source, locked: false, returning };
+        let delete = Delete { target, targets, source, mark, locked: false, returning };
         Ok(Output { statement: Statement::Change(Box::new(Change::Delete(delete))), columns })
     }
 
@@ -390,7 +392,7 @@ impl Binder<'_> {
         let alias = alias.as_ref().map(|alias| fold(&alias.name));
         let mut item = self.relation_item(&relation, alias.as_deref(), true)?;
         if !others.is_empty() {
-            let right = self.from(others, Surroundings { up: None, ctes, with_keys: false })?;
+            let right = self.from(others, Surroundings { up: None, ctes, locks: &[] })?;
             item.scope.check_aliases(&right.scope)?;
             let shift = item.plan.width();
             item.scope.append(right.scope, shift);
@@ -428,6 +430,12 @@ impl Binder<'_> {
         let (expressions, columns) = items.into_iter().map(|item| (item.expr, item.column)).unzip();
         Ok((Some(Returning { expressions }), Some(columns)))
     }
+}
+
+/// The mark of the table that UPDATE or DELETE changes, the first of its scope.
+fn changed_mark(scope: &Scope) -> Result<Mark> {
+    let key = scope.tables.first().and_then(|table| table.key);
+    key.map(|(_, mark)| mark).ok_or_else(|| SqlError::internal("a changed table without keys"))
 }
 
 fn is_default(syntax: &ast::Expr) -> bool {

@@ -1,5 +1,7 @@
 //! The clauses of a SELECT that refer to its output columns: GROUP BY, ORDER BY, DISTINCT ON, FOR UPDATE.
 
+use std::collections::BTreeMap;
+
 use sqlparser::ast::{self, Spanned};
 use txn::{LockMode, WaitPolicy};
 
@@ -14,7 +16,8 @@ use super::{
 use crate::{
     error::{Result, SqlError, SqlState},
     expr::Expr,
-    plan::OutputColumn,
+    parse,
+    plan::{OutputColumn, RowLock, layouts},
     types::DataType,
 };
 
@@ -115,22 +118,26 @@ impl Binder<'_> {
         Ok(items.len() - 1)
     }
 
-    /// FOR UPDATE and FOR SHARE: the keys of the tables become extra columns.
+    /// The locking clauses: the keys of the tables become extra columns. Of several clauses for one table the strongest lock
+    /// counts, and the one that waits least. `obstacle` is what makes it impossible: rows that go back to no row of a table.
     pub(super) fn lock_items(
         &self,
         locks: &[ast::LockClause],
         scope: &Scope,
         items: &mut Vec<SelectItem>,
-        collapsed: bool,
-    ) -> Result<Vec<(Vec<usize>, LockMode, WaitPolicy)>> {
-        let mut result = Vec::new();
+        obstacle: Option<&str>,
+    ) -> Result<Vec<RowLock>> {
+        let mut wanted: BTreeMap<usize, (LockMode, WaitPolicy)> = BTreeMap::new();
         for lock in locks {
-            let (mode, name) = match lock.lock_type {
-                ast::LockType::Update => (LockMode::Update, "FOR UPDATE"),
-                ast::LockType::Share => (LockMode::Share, "FOR SHARE"),
+            let (weak, of) = parse::strength(lock.of.as_ref());
+            let (mode, name) = match (&lock.lock_type, weak) {
+                (ast::LockType::Update, false) => (LockMode::Update, "FOR UPDATE"),
+                (ast::LockType::Update, true) => (LockMode::NoKeyUpdate, "FOR NO KEY UPDATE"),
+                (ast::LockType::Share, false) => (LockMode::Share, "FOR SHARE"),
+                (ast::LockType::Share, true) => (LockMode::KeyShare, "FOR KEY SHARE"),
             };
-            if collapsed {
-                let message = format!("{name} is not allowed with GROUP BY, DISTINCT or aggregate functions");
+            if let Some(obstacle) = obstacle {
+                let message = format!("{name} is not allowed with {obstacle}");
                 return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
             }
             let wait = match lock.nonblock {
@@ -138,27 +145,54 @@ impl Binder<'_> {
                 Some(ast::NonBlock::Nowait) => WaitPolicy::NoWait,
                 Some(ast::NonBlock::SkipLocked) => WaitPolicy::SkipLocked,
             };
-            let only = match &lock.of {
+            let only = match &of {
                 None => None,
                 Some(of) => {
                     let (schema, table) = qualified(of)?;
-                    Some(scope.find_table(schema.as_deref(), &table).ok_or_else(|| {
+                    if schema.is_some() {
+                        let message = format!("{name} must specify unqualified relation names");
+                        let position = self.position(of.span().start);
+                        return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(position));
+                    }
+                    let found = scope.find_table(None, &table).ok_or_else(|| {
                         let message = format!("relation \"{table}\" in {name} clause not found in FROM clause");
                         SqlError::new(SqlState::UNDEFINED_TABLE, message).at(self.position(of.span().start))
-                    })?)
+                    })?;
+                    Some(found)
                 }
             };
-            let mut keys = Vec::new();
-            for (index, table) in scope.tables.iter().enumerate() {
-                let Some(slot) = table.key_slot.filter(|_| only.is_none_or(|only| only == index)) else { continue };
-                let expr = Expr::Column { slot, ty: DataType::BYTEA };
-                let column = OutputColumn { name: String::new(), ty: DataType::BYTEA, typmod: -1, origin: None };
-                keys.push(items.len());
-                items.push(SelectItem { expr, column });
+            for table in (0..scope.tables.len()).filter(|table| only.is_none_or(|only| only == *table)) {
+                if scope.tables[table].nullable && scope.tables[table].key.is_some() {
+                    let message = format!("{name} cannot be applied to the nullable side of an outer join");
+                    return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, message));
+                }
+                let entry = wanted.entry(table).or_insert((mode, wait));
+                entry.0 = entry.0.max(mode);
+                if patience(wait) < patience(entry.1) {
+                    entry.1 = wait;
+                }
             }
-            result.push((keys, mode, wait));
         }
-        Ok(result)
+        let mut rows = Vec::new();
+        for (table, (mode, wait)) in wanted {
+            let (Some((slot, mark)), Some(relation)) = (scope.tables[table].key, &scope.tables[table].relation) else {
+                continue;
+            };
+            let expr = Expr::Column { slot, ty: DataType::BYTEA };
+            let column = OutputColumn { name: String::new(), ty: DataType::BYTEA, typmod: -1, origin: None };
+            rows.push(RowLock { slot: items.len(), mark, layouts: layouts(relation)?, mode, wait });
+            items.push(SelectItem { expr, column });
+        }
+        Ok(rows)
+    }
+}
+
+/// How long one waits.
+fn patience(wait: WaitPolicy) -> u8 {
+    match wait {
+        WaitPolicy::NoWait => 0,
+        WaitPolicy::SkipLocked => 1,
+        WaitPolicy::Wait => 2,
     }
 }
 

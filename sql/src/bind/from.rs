@@ -44,8 +44,8 @@ pub(super) struct Item {
 pub(super) struct Surroundings<'n> {
     pub up: Option<&'n Names<'n>>,
     pub ctes: &'n Ctes,
-    /// Whether rows will be locked: scans give their keys.
-    pub with_keys: bool,
+    /// How rows will be locked. If they will, scans give their keys.
+    pub locks: &'n [ast::LockClause],
 }
 
 impl Binder<'_> {
@@ -149,7 +149,7 @@ impl Binder<'_> {
             }
         }
         let relation = self.relation(name)?;
-        let mut item = self.relation_item(&relation, alias_name.as_deref(), around.with_keys)?;
+        let mut item = self.relation_item(&relation, alias_name.as_deref(), !around.locks.is_empty())?;
         item.scope = aliased(item.scope, alias)?;
         Ok(item)
     }
@@ -165,8 +165,9 @@ impl Binder<'_> {
             RelationKind::Table(_) => {
                 let mut scan = Scan::full(relation.clone(), alias.map(str::to_owned))?;
                 scan.with_key = with_key;
-                let key_slot = with_key.then_some(scan.columns.len());
-                let scope = Scope::of_relation(relation, alias, key_slot);
+                scan.mark = with_key.then(|| self.new_mark());
+                let key = scan.mark.map(|mark| (scan.columns.len(), mark));
+                let scope = Scope::of_relation(relation, alias, key);
                 Ok(Item { plan: Plan::Scan(Box::new(scan)), scope })
             }
             RelationKind::System { columns } => {
@@ -213,7 +214,10 @@ impl Binder<'_> {
         let name = alias.map(|alias| fold(&alias.name)).unwrap_or_default();
         let beside = Names { scope: left, up: around.up };
         let up = if lateral { Some(&beside) } else { around.up };
-        let (mut plan, columns) = self.settled_query(query, up, around.ctes)?;
+        let (mut plan, columns) = match locked_inside(query, &name, around.locks) {
+            Some(query) => self.settled_query(&query, up, around.ctes)?,
+            None => self.settled_query(query, up, around.ctes)?,
+        };
         let scope = aliased(Scope::of_columns(&name, &columns), alias)?;
         let refers = lateral && plan.refers_to_outer(1);
         if lateral && !refers {
@@ -287,7 +291,11 @@ impl Binder<'_> {
         let shift = left.plan.width();
         let mut scope = left.scope.clone();
         let left_columns = scope.columns.len();
+        let left_tables = scope.tables.len();
         scope.append(right.scope, shift);
+        for (position, table) in scope.tables.iter_mut().enumerate() {
+            table.nullable |= if position < left_tables { kind.keeps_right() } else { kind.keeps_left() };
+        }
         let mut subqueries = None;
         let on = match constraint {
             ast::JoinConstraint::None => None,
@@ -335,6 +343,20 @@ impl Binder<'_> {
         let filtered = Plan::Filter { input: Box::new(input), predicate: on };
         Ok(Item { plan: Plan::Project { input: Box::new(filtered), expressions }, scope })
     }
+}
+
+/// A subquery of FROM with the locking clauses that reach it: they lock its tables.
+fn locked_inside(query: &ast::Query, alias: &str, locks: &[ast::LockClause]) -> Option<ast::Query> {
+    let mut locked: Option<ast::Query> = None;
+    for lock in locks {
+        let (weak, of) = parse::strength(lock.of.as_ref());
+        let named = |of: &ast::ObjectName| qualified(of).is_ok_and(|(schema, name)| schema.is_none() && name == alias);
+        if of.as_ref().is_none_or(named) {
+            let inner = ast::LockClause { of: parse::strength_marker(weak), ..lock.clone() };
+            locked.get_or_insert_with(|| query.clone()).locks.push(inner);
+        }
+    }
+    locked
 }
 
 fn cross(left: Item, right: Item) -> Result<Item> {

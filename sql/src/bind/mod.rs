@@ -39,7 +39,7 @@ use crate::{
     error::{Result, SqlError, SqlState},
     expr::{Expr, SessionView, cast::CastContext},
     parse,
-    plan::{self, OutputColumn, Plan, Statement},
+    plan::{self, Mark, OutputColumn, Plan, Statement},
     types::{DataType, parse_type_name},
 };
 
@@ -212,6 +212,7 @@ pub(crate) struct Binder<'a> {
     parameters: RefCell<Vec<DataType>>,
     relations: RefCell<BTreeMap<TableId, Arc<Relation>>>,
     next_cte: Cell<u32>,
+    next_mark: Cell<Mark>,
     /// Views within views.
     view_depth: Cell<u32>,
 }
@@ -232,6 +233,7 @@ impl<'a> Binder<'a> {
             parameters: RefCell::new(parameters),
             relations: RefCell::default(),
             next_cte: Cell::new(1),
+            next_mark: Cell::new(1),
             view_depth: Cell::new(0),
         }
     }
@@ -314,6 +316,12 @@ impl<'a> Binder<'a> {
         let id = self.next_cte.get();
         self.next_cte.set(id + 1);
         id
+    }
+
+    fn new_mark(&self) -> Mark {
+        let mark = self.next_mark.get();
+        self.next_mark.set(mark + 1);
+        mark
     }
 
     /// A parameter by its name (`$1`), of the type known for it.

@@ -8,7 +8,7 @@ use crate::{
     catalog::Relation,
     error::{Result, SqlError, SqlState},
     expr::Expr,
-    plan::OutputColumn,
+    plan::{Mark, OutputColumn},
     types::{DataType, Value},
 };
 
@@ -26,8 +26,10 @@ pub(super) struct ScopeTable {
     /// Set where the table goes by its own name: then `schema.table.column` works too.
     pub schema: Option<String>,
     pub relation: Option<Arc<Relation>>,
-    /// Where the key of the row stands, for locking.
-    pub key_slot: Option<usize>,
+    /// Where the key of the row stands, and the mark of its scan, for locking.
+    pub key: Option<(usize, Mark)>,
+    /// An outer join may put NULLs in the place of its rows.
+    pub nullable: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -88,7 +90,13 @@ impl Scope {
     /// The scope of one table whose columns are the output of a plan, in order.
     pub fn of_columns(alias: &str, columns: &[OutputColumn]) -> Scope {
         Scope {
-            tables: vec![ScopeTable { alias: alias.to_owned(), schema: None, relation: None, key_slot: None }],
+            tables: vec![ScopeTable {
+                alias: alias.to_owned(),
+                schema: None,
+                relation: None,
+                key: None,
+                nullable: false,
+            }],
             columns: columns
                 .iter()
                 .enumerate()
@@ -105,12 +113,12 @@ impl Scope {
     }
 
     /// The scope of a relation scanned with all its columns.
-    pub fn of_relation(relation: &Arc<Relation>, alias: Option<&str>, key_slot: Option<usize>) -> Scope {
+    pub fn of_relation(relation: &Arc<Relation>, alias: Option<&str>, key: Option<(usize, Mark)>) -> Scope {
         let mut scope = Scope::of_columns(alias.unwrap_or(&relation.name), &[]);
         let table = &mut scope.tables[0];
         table.schema = alias.is_none().then(|| relation.schema.clone());
         table.relation = Some(relation.clone());
-        table.key_slot = key_slot;
+        table.key = key;
         scope.columns = relation
             .columns()
             .iter()
@@ -135,7 +143,7 @@ impl Scope {
             shift_columns(&mut column.expr, shift);
         }
         for table in &mut other.tables {
-            table.key_slot = table.key_slot.map(|slot| slot + shift);
+            table.key = table.key.map(|(slot, mark)| (slot + shift, mark));
         }
         self.columns.append(&mut other.columns);
         self.tables.append(&mut other.tables);

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use sqlparser::ast::{self, SetExpr, Spanned};
-use txn::{LockMode, WaitPolicy};
 
 use super::{
     Binder, Output,
@@ -21,7 +20,7 @@ use crate::{
         Expr,
         cast::{self, CastContext},
     },
-    plan::{OutputColumn, Plan, SetOp, SortKey, Statement},
+    plan::{OutputColumn, Plan, RowLock, SetOp, SortKey, Statement},
     types::DataType,
 };
 
@@ -36,7 +35,7 @@ struct Selected {
     keys: Vec<SortKey>,
     /// DISTINCT ON, over the plan's row.
     distinct_on: Option<Vec<Expr>>,
-    locks: Vec<(Vec<usize>, LockMode, WaitPolicy)>,
+    locks: Vec<RowLock>,
 }
 
 impl Binder<'_> {
@@ -162,8 +161,8 @@ impl Binder<'_> {
         if distinct_on.is_some() {
             plan = Plan::Distinct { input: Box::new(plan), on: distinct_on };
         }
-        for (keys, mode, wait) in locks {
-            plan = Plan::Lock { input: Box::new(plan), keys, mode, wait };
+        if !locks.is_empty() {
+            plan = Plan::Lock { input: Box::new(plan), rows: locks, limit: None };
         }
         plan = self.limited(plan, query, up, ctes)?;
         // The extra columns go again.
@@ -360,7 +359,7 @@ impl Binder<'_> {
         ctes: &Ctes,
     ) -> Result<Selected> {
         reject_select_syntax(select)?;
-        let around = Surroundings { up, ctes, with_keys: !locks.is_empty() };
+        let around = Surroundings { up, ctes, locks };
         let Item { mut plan, scope } = self.from(&select.from, around)?;
         let names = Names { scope: &scope, up };
         let mut expressions = ExprBinder::new(self, names, ctes.clone(), Clause::Where);
@@ -397,6 +396,7 @@ impl Binder<'_> {
             check_distinct_on(&slots, &keys)?;
             distinct_on = Some(slots);
         }
+        let (has_groups, has_having) = (groups.is_some(), having.is_some());
         let grouped = groups.is_some() || having.is_some() || !expressions.collected.aggregates.is_empty();
         if grouped {
             let mut after: Vec<&mut Expr> = items.iter_mut().map(|item| &mut item.expr).chain(&mut having).collect();
@@ -408,7 +408,16 @@ impl Binder<'_> {
         }
         plan = expressions.put_aside(plan, &mut items)?;
         let distinct = matches!(select.distinct, Some(ast::Distinct::Distinct));
-        let locks = self.lock_items(locks, &scope, &mut items, grouped || select.distinct.is_some())?;
+        let obstacle = if select.distinct.is_some() {
+            Some("DISTINCT clause")
+        } else if has_groups {
+            Some("GROUP BY clause")
+        } else if has_having {
+            Some("HAVING clause")
+        } else {
+            grouped.then_some("aggregate functions")
+        };
+        let locks = self.lock_items(locks, &scope, &mut items, obstacle)?;
         let mut outputs: Vec<&mut Expr> = items.iter_mut().map(|item| &mut item.expr).collect();
         plan = expressions.collected.attach(plan, &mut outputs);
         if distinct {

@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     catalog::{Column, ColumnId, ForeignKey, ForeignKeyAction, Relation, RelationKind, Table},
-    encode::IndexLayout,
     error::{Result, SqlError, SqlState},
     expr::{Expr, cast},
     parse,
@@ -113,8 +112,7 @@ impl Binder<'_> {
             .filter_map(|column| key.referenced_columns.iter().position(|id| *id == column.column))
             .filter_map(|position| table.slot(key.columns[position]))
             .collect();
-        let layout = IndexLayout::new(referenced.id, parent, &parent.indexes[index])?;
-        Ok(OutgoingKey { key: key.clone(), layout, slots, referenced })
+        Ok(OutgoingKey { key: key.clone(), layouts: layouts(&referenced)?, index, slots, referenced })
     }
 
     /// A binder of expressions without any names.

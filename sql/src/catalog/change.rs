@@ -133,6 +133,7 @@ pub fn tag(body: &Body) -> &'static str {
                 OwnStatement::Maintenance { tag, .. } => tag,
                 OwnStatement::AlterSequence(_) => "ALTER SEQUENCE",
                 OwnStatement::TransferLeader { .. } => "ALTER RANGE",
+                OwnStatement::Transaction(_) => "SET TRANSACTION",
             };
         }
         Body::SplitAt { .. } | Body::Empty => return "ALTER TABLE",
@@ -183,6 +184,7 @@ impl Change<'_> {
                     }
                     OwnStatement::AlterSequence(alter) => self.alter_sequence(alter).await?,
                     OwnStatement::TransferLeader { range, node } => self.transfer_leader(*range, *node).await?,
+                    OwnStatement::Transaction(_) => return Err(SqlError::internal("not a schema change")),
                 }
                 return Ok(tag(body).to_owned());
             }

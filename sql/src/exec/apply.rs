@@ -27,11 +27,20 @@ impl Apply {
         Apply { input, constant: None, correlated: None }
     }
 
-    async fn subrows(&mut self, row: &Row, subplan: &Plan, run: &mut Run<'_>) -> Result<Arc<Vec<Row>>> {
+    async fn subrows(
+        &mut self,
+        row: &Row,
+        subplan: &Plan,
+        kind: &ApplyKind,
+        run: &mut Run<'_>,
+    ) -> Result<Arc<Vec<Row>>> {
         if let Some(rows) = &self.constant {
             return Ok(rows.clone());
         }
-        let correlated = *self.correlated.get_or_insert_with(|| subplan.refers_to_outer(1) || subplan.is_volatile());
+        // An expression that looks at nothing outside is evaluated once, as in PostgreSQL also when it is volatile or locks.
+        let joins = matches!(kind, ApplyKind::Join { .. });
+        let correlated =
+            *self.correlated.get_or_insert_with(|| subplan.refers_to_outer(1) || (joins && subplan.is_volatile()));
         run.eval.outer.insert(0, Arc::from(row.as_slice()));
         let mut operator = operator::build(subplan);
         let rows = drain(&mut *operator, subplan, run).await;
@@ -55,7 +64,7 @@ impl Operator for Apply {
             let mut output = Vec::with_capacity(batch.len());
             for mut row in batch {
                 run.check()?;
-                let rows = self.subrows(&row, subplan, run).await?;
+                let rows = self.subrows(&row, subplan, kind, run).await?;
                 match kind {
                     ApplyKind::Join { left, on } => {
                         let before = output.len();

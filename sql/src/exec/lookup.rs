@@ -1,4 +1,4 @@
-//! Rows by full key: point gets, locks, and joins that look up one table's keys for each row of another.
+//! Rows by full key: point gets, and joins that look up one table's keys for each row of another.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::{
     join::key,
     mismatch,
     operator::Operator,
-    rows,
+    recheck, rows,
     scan::{project, project_columns, rows_with_prefix},
 };
 use crate::{
@@ -22,20 +22,32 @@ use crate::{
     types::{Row, Value},
 };
 
+/// How rows are read by key.
+#[derive(Clone, Copy)]
+pub(super) enum Read {
+    /// As of the statement.
+    Plain,
+    /// As they are now, and still will be at the commit (`Txn::get_latest`).
+    Latest,
+    /// Locked, and at their newest.
+    Locked(LockMode, WaitPolicy),
+}
+
 /// The storage rows under keys of the primary index, with their keys; keys without a row (or, with SKIP LOCKED, held by
 /// somebody else) are left out.
 pub(super) async fn fetch(
     layouts: &[IndexLayout],
     keys: Vec<Bytes>,
-    lock: Option<(LockMode, WaitPolicy)>,
+    read: Read,
     run: &mut Run<'_>,
 ) -> Result<Vec<(Row, Bytes)>> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let values: Vec<Option<Bytes>> = match lock {
-        None => run.txn.get(&keys).await?,
-        Some((mode, wait)) => {
+    let values: Vec<Option<Bytes>> = match read {
+        Read::Plain => run.txn.get(&keys).await?,
+        Read::Latest => run.txn.get_latest(&keys).await?,
+        Read::Locked(mode, wait) => {
             let locked = run.txn.lock(&keys, mode, wait).await?;
             locked.into_iter().map(|row| row.value.filter(|_| row.granted)).collect()
         }
@@ -50,12 +62,12 @@ pub(super) async fn fetch(
     Ok(found)
 }
 
-/// The rows behind full keys of a unique index, each with its position among the values asked for.
+/// The rows behind full keys of a unique index.
 async fn fetch_unique(
     layouts: &[IndexLayout],
     index: usize,
     wanted: &[Vec<Value>],
-    lock: Option<(LockMode, WaitPolicy)>,
+    read: Read,
     run: &mut Run<'_>,
 ) -> Result<Vec<(Row, Bytes)>> {
     let mut keys = Vec::with_capacity(wanted.len());
@@ -63,7 +75,7 @@ async fn fetch_unique(
         keys.push(Bytes::from(layouts[index].prefix_key(values)?));
     }
     if index == 0 {
-        return fetch(layouts, keys, lock, run).await;
+        return fetch(layouts, keys, read, run).await;
     }
     let entries = run.txn.get(&keys).await?;
     let mut primary = Vec::with_capacity(keys.len());
@@ -72,7 +84,22 @@ async fn fetch_unique(
             primary.push(rows::primary_key(layouts, index, key, &entry)?);
         }
     }
-    fetch(layouts, primary, lock, run).await
+    let mut found = fetch(layouts, primary, read, run).await?;
+    if matches!(read, Read::Locked(..)) {
+        // At its newest a row may stand elsewhere in the index.
+        let mut moved = Vec::new();
+        for (position, (row, _)) in found.iter().enumerate() {
+            if !keys.contains(&layouts[index].encode_key(row)?) {
+                moved.push(position);
+            }
+        }
+        let mut position = 0;
+        found.retain(|_| {
+            position += 1;
+            !moved.contains(&(position - 1))
+        });
+    }
+    Ok(found)
 }
 
 /// `Access::Points` and `Access::PointArray`.
@@ -90,9 +117,19 @@ impl Operator for Points {
         }
         self.done = true;
         let wanted = point_values(scan, run)?;
+        if let Some(pinned) = run.pinned(scan.mark) {
+            let reaches = |layout: &IndexLayout, key: &Bytes| {
+                let keys: Result<Vec<Vec<u8>>> = wanted.iter().map(|values| layout.prefix_key(values)).collect();
+                Ok(keys?.iter().any(|wanted| wanted[..] == key[..]))
+            };
+            return recheck::scan(scan, reaches, pinned, run);
+        }
         let found = match scan.index != 0 && scan.lock.is_none() && !scan.with_key && scan.is_covered() {
             true => entries(&scan.layouts[scan.index], &wanted, run).await?,
-            false => fetch_unique(&scan.layouts, scan.index, &wanted, scan.lock, run).await?,
+            false => {
+                let read = scan.lock.map_or(Read::Plain, |(mode, wait)| Read::Locked(mode, wait));
+                fetch_unique(&scan.layouts, scan.index, &wanted, read, run).await?
+            }
         };
         let mut batch = Vec::with_capacity(found.len());
         for (row, key) in found {
@@ -142,44 +179,6 @@ fn point_values(scan: &Scan, run: &Run<'_>) -> Result<Vec<Vec<Value>>> {
     }
 }
 
-/// Locks the rows whose keys stand in some columns. A row that is gone (or skipped) is dropped.
-pub(crate) struct Lock {
-    pub input: Box<dyn Operator>,
-}
-
-#[async_trait]
-impl Operator for Lock {
-    async fn next(&mut self, plan: &Plan, run: &mut Run<'_>) -> Result<Option<Vec<Row>>> {
-        let Plan::Lock { input, keys, mode, wait } = plan else { return Err(mismatch()) };
-        while let Some(mut batch) = self.input.next(input, run).await? {
-            run.check()?;
-            let wanted: BTreeSet<Bytes> = batch.iter().flat_map(|row| row_keys(row, keys)).collect();
-            let wanted: Vec<Bytes> = wanted.into_iter().collect();
-            let locked = run.txn.lock(&wanted, *mode, *wait).await?;
-            let gone: BTreeSet<&Bytes> = wanted
-                .iter()
-                .zip(&locked)
-                .filter(|(_, locked)| !locked.granted || locked.value.is_none())
-                .map(|(key, _)| key)
-                .collect();
-            if !gone.is_empty() {
-                batch.retain(|row| row_keys(row, keys).all(|key| !gone.contains(&key)));
-            }
-            if !batch.is_empty() {
-                return Ok(Some(batch));
-            }
-        }
-        Ok(None)
-    }
-}
-
-fn row_keys<'r>(row: &'r Row, slots: &'r [usize]) -> impl Iterator<Item = Bytes> + 'r {
-    slots.iter().filter_map(|&slot| match &row[slot] {
-        Value::Bytea(key) => Some(key.clone()),
-        _ => None,
-    })
-}
-
 pub(crate) struct LookupJoin {
     input: Box<dyn Operator>,
 }
@@ -198,13 +197,15 @@ impl LookupJoin {
         let layout = &join.layouts[join.index];
         let full =
             join.keys.len() == layout.columns().len() && plan::table_of(&join.relation).indexes[join.index].unique;
-        let found = if full {
+        let found = if let Some(pinned) = run.pinned(join.mark) {
+            pinned.into_iter().collect()
+        } else if full {
             let wanted: Vec<Vec<Value>> = keys.into_iter().collect();
-            fetch_unique(&join.layouts, join.index, &wanted, None, run).await?
+            fetch_unique(&join.layouts, join.index, &wanted, Read::Plain, run).await?
         } else {
             let mut found = Vec::new();
             for values in keys {
-                found.extend(rows_with_prefix(&join.layouts, join.index, &values, run).await?);
+                found.extend(rows_with_prefix(&join.layouts, join.index, &values, false, run).await?);
             }
             found
         };

@@ -2,7 +2,7 @@
 //! with each call, so that a portal can be left half run and a plan can be shared by many executions.
 //!
 //! Reading order: `operator` (the trait, from plan to operators), `scan` and `lookup` (rows from the cluster), `rows` (what
-//! is known of a table's keys and values), `basic`, `join`, `apply`, `aggregate`, `sort`, `set`, `window`, then `change`.
+//! is known of a table's keys and values), `recheck` (locked rows that are newer), `basic`, `join`, `apply`, `aggregate`, `sort`, `set`, `window`, then `change`.
 
 mod aggregate;
 mod apply;
@@ -10,9 +10,11 @@ mod basic;
 pub mod change;
 mod explain;
 mod join;
+mod lock;
 mod lookup;
 mod memory;
 mod operator;
+mod recheck;
 mod rows;
 mod scan;
 mod sequence;
@@ -95,6 +97,8 @@ enum Body {
 pub(crate) struct StatementState {
     ctes: BTreeMap<u32, Arc<Vec<Row>>>,
     memory: Memory,
+    /// See [`recheck`].
+    pins: recheck::Pins,
     /// Rows that the leaders looked at, for EXPLAIN ANALYZE.
     scanned: u64,
 }

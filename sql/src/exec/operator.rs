@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Run, aggregate, apply, basic, change, join, lookup, scan, sequence, set, sort, window};
+use super::{Run, aggregate, apply, basic, change, join, lock, lookup, scan, sequence, set, sort, window};
 use crate::{error::Result, plan::Plan, types::Row};
 
 /// The state of one plan node. `plan` is always the node that the operator was built from.
@@ -31,7 +31,7 @@ pub(crate) fn build(plan: &Plan) -> Box<dyn Operator> {
         Plan::ProjectSet { input, .. } => Box::new(basic::ProjectSet { input: build(input) }),
         Plan::Window { input, .. } => Box::new(window::Window::new(build(input))),
         Plan::Sequence { input, .. } => Box::new(sequence::Sequence { input: build(input) }),
-        Plan::Lock { input, .. } => Box::new(lookup::Lock { input: build(input) }),
+        Plan::Lock { input, .. } => Box::new(lock::Lock::new(build(input))),
         Plan::Cte { input, .. } => Box::new(set::Cte { input: build(input), ready: false }),
         Plan::CteScan { .. } => Box::new(set::CteScan::default()),
         Plan::Recursive { .. } => Box::new(set::Recursive::default()),

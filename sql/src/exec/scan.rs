@@ -7,7 +7,14 @@ use base::Span;
 use bytes::Bytes;
 use txn::ScanRequest;
 
-use super::{Run, basic::row_count, lookup::fetch, mismatch, operator::Operator, rows};
+use super::{
+    Run,
+    basic::row_count,
+    lookup::{Read, fetch},
+    mismatch,
+    operator::Operator,
+    recheck, rows,
+};
 use crate::{
     encode::IndexLayout,
     error::Result,
@@ -48,6 +55,15 @@ impl Operator for RangeScan {
     async fn next(&mut self, plan: &Plan, run: &mut Run<'_>) -> Result<Option<Vec<Row>>> {
         let Plan::Scan(scan) = plan else { return Err(mismatch()) };
         if let State::Unstarted = self.state {
+            if let Some(pinned) = run.pinned(scan.mark) {
+                self.state = State::Done;
+                let Access::Range { prefix, lower, upper } = &scan.access else { return Err(mismatch()) };
+                let reaches = |layout: &IndexLayout, key: &Bytes| {
+                    let span = span(layout, prefix, lower.as_ref(), upper.as_ref(), run.eval)?;
+                    Ok(span.is_some_and(|span| span.contains(key)))
+                };
+                return recheck::scan(scan, reaches, pinned, run);
+            }
             self.state = match start(scan, run)? {
                 Some(running) => State::Running(Box::new(running)),
                 None => State::Done,
@@ -139,7 +155,7 @@ impl Running {
             for (key, value) in &entries {
                 keys.push(rows::primary_key(&scan.layouts, scan.index, key, value)?);
             }
-            found = fetch(&scan.layouts, keys, None, run).await?;
+            found = fetch(&scan.layouts, keys, Read::Plain, run).await?;
         } else {
             for (key, value) in entries {
                 let mut row = layout.empty_row();
@@ -211,18 +227,20 @@ fn span(
     layout.range_span(&values, lower.as_ref(), upper.as_ref()).map(Some)
 }
 
-/// The storage rows whose first index columns have these values, and their keys.
+/// The storage rows whose first index columns have these values, and their keys; `latest`: as they are now, and as they will
+/// still be at the commit (`Txn::scan_latest`).
 pub(super) async fn rows_with_prefix(
     layouts: &[IndexLayout],
     index: usize,
     prefix: &[Value],
+    latest: bool,
     run: &mut Run<'_>,
 ) -> Result<Vec<(Row, Bytes)>> {
     let mut request = ScanRequest { span: layouts[index].prefix_span(prefix)?, ..ScanRequest::default() };
     let mut found = Vec::new();
     loop {
         run.check()?;
-        let page = run.txn.scan(&request).await?;
+        let page = if latest { run.txn.scan_latest(&request).await? } else { run.txn.scan(&request).await? };
         run.state.scanned += page.scanned;
         if index == 0 {
             for (key, value) in page.rows {
@@ -231,7 +249,7 @@ pub(super) async fn rows_with_prefix(
         } else {
             let keys: Result<Vec<Bytes>> =
                 page.rows.iter().map(|(key, value)| rows::primary_key(layouts, index, key, value)).collect();
-            found.extend(fetch(layouts, keys?, None, run).await?);
+            found.extend(fetch(layouts, keys?, if latest { Read::Latest } else { Read::Plain }, run).await?);
         }
         match page.resume {
             Some(span) => request.span = span,

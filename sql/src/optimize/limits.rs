@@ -32,7 +32,7 @@ fn needed(limit: Option<&Expr>, offset: Option<&Expr>) -> Option<Expr> {
 fn reach(plan: &mut Plan, most: &Expr) {
     match plan {
         Plan::Project { input, .. } => reach(input, most),
-        Plan::Sort { limit, .. } => *limit = Some(most.clone()),
+        Plan::Sort { limit, .. } | Plan::Lock { limit, .. } => *limit = Some(most.clone()),
         Plan::Scan(scan) if !scan.is_point() && scan.limit.is_none() => scan.limit = Some(most.clone()),
         _ => {}
     }

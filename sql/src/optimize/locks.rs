@@ -13,7 +13,8 @@ pub(super) fn apply(plan: Plan) -> Result<Plan> {
         if let Some(change) = change_of(&mut plan) {
             match change {
                 Change::Update(update) => {
-                    update.locked = lock_scan(&mut update.source, LockMode::Update, WaitPolicy::Wait);
+                    let mode = update.mode();
+                    update.locked = lock_scan(&mut update.source, mode, WaitPolicy::Wait);
                 }
                 Change::Delete(delete) => {
                     delete.locked = lock_scan(&mut delete.source, LockMode::Update, WaitPolicy::Wait);
@@ -23,11 +24,15 @@ pub(super) fn apply(plan: Plan) -> Result<Plan> {
             return Ok(plan);
         }
         match plan {
-            Plan::Lock { mut input, keys, mode, wait } => {
-                if keys.len() == 1 && lock_scan(&mut input, mode, wait) {
+            Plan::Lock { mut input, rows, limit: None } => {
+                // With the weakest lock the transaction does not depend on the value that comes with it, but the reader does.
+                if let [row] = &rows[..]
+                    && row.mode > LockMode::KeyShare
+                    && lock_scan(&mut input, row.mode, row.wait)
+                {
                     return Ok(*input);
                 }
-                Ok(Plan::Lock { input, keys, mode, wait })
+                Ok(Plan::Lock { input, rows, limit: None })
             }
             other => Ok(other),
         }

@@ -114,6 +114,7 @@ fn lookup_scan(
         keys: looked_up,
         columns: scan.columns,
         with_key: scan.with_key,
+        mark: scan.mark,
         filter: scan.filter,
         on,
         alias: scan.alias,

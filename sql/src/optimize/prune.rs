@@ -68,11 +68,11 @@ fn narrow(plan: Plan, wanted: &BTreeSet<usize>) -> Result<(Plan, Slots)> {
             on.iter_mut().for_each(|expr| remap(expr, &slots));
             Ok((Plan::Distinct { input: Box::new(input), on: Some(on) }, slots))
         }
-        Plan::Lock { input, mut keys, mode, wait } => {
-            let wanted = wanted.iter().chain(&keys).copied().collect();
+        Plan::Lock { input, mut rows, limit } => {
+            let wanted = wanted.iter().copied().chain(rows.iter().map(|row| row.slot)).collect();
             let (input, slots) = narrow(*input, &wanted)?;
-            keys.iter_mut().for_each(|key| *key = slots[key]);
-            Ok((Plan::Lock { input: Box::new(input), keys, mode, wait }, slots))
+            rows.iter_mut().for_each(|row| row.slot = slots[&row.slot]);
+            Ok((Plan::Lock { input: Box::new(input), rows, limit }, slots))
         }
         Plan::Join(join) => narrow_join(*join, wanted),
         Plan::Apply { input, subplan, kind } => narrow_apply(*input, *subplan, kind, wanted),

@@ -1,4 +1,5 @@
-//! Statements that the parser does not know, or not in every order of their clauses: maintenance commands, sequences, ranges.
+//! Statements that the parser does not know, or not in every order of their clauses: maintenance commands, sequences, ranges,
+//! the modes of transactions.
 
 use sqlparser::{
     ast::{self, SequenceOptions},
@@ -6,6 +7,8 @@ use sqlparser::{
     parser::{Parser, ParserError},
     tokenizer::Token,
 };
+
+use super::transaction::{self, TransactionStatement};
 
 /// A statement with a tree of our own.
 #[derive(Clone, Debug)]
@@ -21,6 +24,7 @@ pub enum OwnStatement {
         range: u64,
         node: u64,
     },
+    Transaction(TransactionStatement),
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +59,7 @@ pub(super) fn read(parser: &mut Parser<'_>) -> Option<Result<Read, ParserError>>
         ("CREATE", "SEQUENCE") => Some(create_sequence(parser)),
         ("ALTER", "SEQUENCE") => Some(alter_sequence(parser)),
         ("ALTER", "RANGE") => Some(transfer_leader(parser)),
-        _ => None,
+        _ => transaction::read(parser),
     }
 }
 

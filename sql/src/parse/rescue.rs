@@ -2,8 +2,7 @@
 //!
 //! | PostgreSQL | parsed as |
 //! |---|---|
-//! | `FOR NO KEY UPDATE`, `FOR KEY SHARE` | `FOR UPDATE`, `FOR SHARE` (rows are locked whole) |
-//! | `FOR UPDATE OF a, b` | `FOR UPDATE OF a FOR UPDATE OF b` |
+//! | locking clauses | see [`locking`] |
 //! | `ON CONFLICT (a) WHERE p DO` | `ON CONFLICT (a) DO` (there are no partial indexes that `p` could choose) |
 //! | `DROP INDEX CONCURRENTLY` | `DROP INDEX` |
 //! | `OVERRIDING USER VALUE` / `SYSTEM VALUE` | nothing |
@@ -11,6 +10,8 @@
 //! | `COPY … (FREEZE ON, HEADER OFF)` | `COPY … (FREEZE TRUE, HEADER FALSE)` |
 
 use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+
+use super::locking;
 
 pub(super) fn rescue(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let mut output: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
@@ -21,24 +22,9 @@ pub(super) fn rescue(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         output.push(vacuum.clone());
         rest = after_options(options);
     }
-    // The words of the lock clause whose OF list is being read.
-    let mut lock: Option<Vec<TokenWithSpan>> = None;
     while let Some((token, tail)) = rest.split_first() {
-        if starts(rest, &["FOR", "NO", "KEY", "UPDATE"]) {
-            output.extend([rest[0].clone(), rest[3].clone()]);
-            rest = &rest[4..];
-            lock = lock_list(&output, rest);
-        } else if starts(rest, &["FOR", "KEY", "SHARE"]) {
-            output.extend([rest[0].clone(), rest[2].clone()]);
-            rest = &rest[3..];
-            lock = lock_list(&output, rest);
-        } else if starts(rest, &["FOR", "UPDATE", "OF"]) || starts(rest, &["FOR", "SHARE", "OF"]) {
-            output.extend(rest[..2].iter().cloned());
-            rest = &rest[2..];
-            lock = lock_list(&output, rest);
-        } else if let (Some(words), Token::Comma) = (&lock, &token.token) {
-            output.extend(words.iter().cloned());
-            rest = tail;
+        if let Some(length) = locking::rewrite(rest, &mut output) {
+            rest = &rest[length..];
         } else if starts(rest, &["OVERRIDING", "USER", "VALUE"]) || starts(rest, &["OVERRIDING", "SYSTEM", "VALUE"]) {
             rest = &rest[3..];
         } else if output.len() == 2 && starts(&output, &["DROP", "INDEX"]) && is_word(token, "CONCURRENTLY") {
@@ -49,9 +35,6 @@ pub(super) fn rescue(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         } else if let Some(length) = conflict_predicate(&output, rest) {
             rest = &rest[length..];
         } else {
-            if lock.is_some() && !matches!(token.token, Token::Period) && !is_name(token) {
-                lock = None;
-            }
             output.push(token.clone());
             rest = tail;
         }
@@ -86,14 +69,6 @@ pub(super) fn is_split_at(tokens: &[TokenWithSpan]) -> Option<bool> {
     starts(rest, &["SPLIT", "AT"]).then_some(is_index)
 }
 
-/// The words to repeat for each further table of an `OF` list; the output ends with `FOR UPDATE` or `FOR SHARE`.
-fn lock_list(output: &[TokenWithSpan], rest: &[TokenWithSpan]) -> Option<Vec<TokenWithSpan>> {
-    let of = rest.first().filter(|token| is_word(token, "OF"))?;
-    let mut words = output[output.len() - 2..].to_vec();
-    words.push(of.clone());
-    Some(words)
-}
-
 /// The `ON` or `OFF` of a switch of COPY as the parser knows it.
 fn copy_switch(output: &[TokenWithSpan], token: &TokenWithSpan) -> Option<TokenWithSpan> {
     let option = output.last()?;
@@ -126,14 +101,10 @@ fn conflict_predicate(output: &[TokenWithSpan], rest: &[TokenWithSpan]) -> Optio
         .position(|pair| is_word(&pair[0], "DO") && (is_word(&pair[1], "NOTHING") || is_word(&pair[1], "UPDATE")))
 }
 
-fn starts(tokens: &[TokenWithSpan], words: &[&str]) -> bool {
+pub(super) fn starts(tokens: &[TokenWithSpan], words: &[&str]) -> bool {
     tokens.len() >= words.len() && words.iter().zip(tokens).all(|(word, token)| is_word(token, word))
 }
 
-fn is_word(token: &TokenWithSpan, expected: &str) -> bool {
+pub(super) fn is_word(token: &TokenWithSpan, expected: &str) -> bool {
     matches!(&token.token, Token::Word(Word { value, quote_style: None, .. }) if value.eq_ignore_ascii_case(expected))
-}
-
-fn is_name(token: &TokenWithSpan) -> bool {
-    matches!(&token.token, Token::Word(_)) && !is_word(token, "NOWAIT") && !is_word(token, "SKIP")
 }

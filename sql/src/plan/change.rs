@@ -4,11 +4,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use base::TableId;
+use txn::LockMode;
 
-use super::{Layouts, Plan};
+use super::{Layouts, Mark, Plan};
 use crate::{
     catalog::{ForeignKey, Relation, RelationKind},
-    encode::IndexLayout,
     expr::Expr,
     types::DataType,
 };
@@ -53,6 +53,8 @@ pub struct Update {
     pub targets: Arc<Targets>,
     /// Yields the target's columns, the row's key (see `Scan::with_key`), then the columns of FROM and of subqueries.
     pub source: Plan,
+    /// The scan of the target in the source.
+    pub mark: Mark,
     /// Whether the source has locked the rows and read them at their newest.
     pub locked: bool,
     /// Position of the column and its new value over a row of the source.
@@ -66,6 +68,7 @@ pub struct Delete {
     pub targets: Arc<Targets>,
     /// As for `Update`.
     pub source: Plan,
+    pub mark: Mark,
     pub locked: bool,
     pub returning: Option<Returning>,
 }
@@ -95,8 +98,9 @@ pub struct Target {
 pub struct OutgoingKey {
     pub key: ForeignKey,
     pub referenced: Arc<Relation>,
-    /// Of the unique index in the referenced table.
-    pub layout: IndexLayout,
+    /// How the referenced table is stored, and which of its unique indexes has the referenced columns.
+    pub layouts: Layouts,
+    pub index: usize,
     /// Positions of the referencing columns, in the order of that index's columns.
     pub slots: Vec<usize>,
 }
@@ -117,6 +121,24 @@ pub struct IncomingKey {
     /// An index of the referencing table that begins with these columns, and for each of its first columns which of `slots`
     /// it is.
     pub index: Option<(usize, Vec<usize>)>,
+}
+
+impl Target {
+    /// How a row is locked for a change of these columns: other tables may refer to any unique key.
+    pub fn mode_for(&self, assigned: impl IntoIterator<Item = usize>) -> LockMode {
+        let is_key = |slot: usize| {
+            let unique = self.layouts.iter().filter(|layout| layout.is_unique());
+            unique.flat_map(|layout| layout.columns()).any(|column| column.slot == slot)
+        };
+        if assigned.into_iter().any(is_key) { LockMode::Update } else { LockMode::NoKeyUpdate }
+    }
+}
+
+impl Update {
+    /// How its rows are locked.
+    pub fn mode(&self) -> LockMode {
+        self.target.mode_for(self.assignments.iter().map(|(slot, _)| *slot))
+    }
 }
 
 /// The target and every table that its foreign key actions can reach.
@@ -147,9 +169,18 @@ impl Change {
             target: Arc::new(target),
             targets: Arc::default(),
             source: Plan::one_row(),
+            mark: 0,
             locked: false,
             returning: None,
         })
+    }
+
+    pub fn command(&self) -> &'static str {
+        match self {
+            Change::Insert(_) => "INSERT",
+            Change::Update(_) => "UPDATE",
+            Change::Delete(_) => "DELETE",
+        }
     }
 
     pub fn target(&self) -> &Arc<Target> {

@@ -178,8 +178,12 @@ impl Output {
                 }
                 self.plan(input, inner, "");
             }
-            Plan::Lock { input, mode, wait, .. } => {
-                self.node(depth, role, &format!("Lock Rows ({mode:?}, {wait:?})"));
+            Plan::Lock { input, rows, limit } => {
+                let locks: Vec<String> = rows.iter().map(|row| format!("{:?}, {:?}", row.mode, row.wait)).collect();
+                self.node(depth, role, &format!("Lock Rows ({})", locks.join("; ")));
+                if let Some(limit) = limit {
+                    self.note(depth, "Rows", show(limit));
+                }
                 self.plan(input, inner, "");
             }
             Plan::Cte { name, definition, input, .. } => {

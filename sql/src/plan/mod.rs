@@ -54,12 +54,12 @@ impl Statement {
         }
     }
 
-    /// Whether it can write or lock (then a read-only transaction refuses it).
-    pub fn is_read_only(&self) -> bool {
+    /// The command that a read-only transaction refuses in it: it can write or lock.
+    pub fn writes(&self) -> Option<&'static str> {
         match self {
-            Statement::Query(plan) => !plan.locks(),
-            Statement::Change(_) => false,
-            Statement::Explain { analyze, statement, .. } => !*analyze || statement.is_read_only(),
+            Statement::Query(plan) => plan.writes(),
+            Statement::Change(change) => Some(change.command()),
+            Statement::Explain { analyze, statement, .. } => statement.writes().filter(|_| *analyze),
         }
     }
 }
@@ -139,12 +139,12 @@ pub enum Plan {
         input: Box<Plan>,
         calls: Vec<SequenceCall>,
     },
-    /// Locks the rows whose keys stand in these slots (NULL: no row, from the outer side of a join).
+    /// Locks the rows of the input that come from these tables.
     Lock {
         input: Box<Plan>,
-        keys: Vec<usize>,
-        mode: LockMode,
-        wait: WaitPolicy,
+        rows: Vec<RowLock>,
+        /// At most so many rows are needed: no others are locked.
+        limit: Option<Expr>,
     },
     /// Evaluates `definition` once, keeps its rows under `id`, then runs `input`, which reads them by `CteScan`.
     Cte {
@@ -171,6 +171,21 @@ pub enum Plan {
     Change(Box<Change>),
 }
 
+/// One table whose rows are locked.
+#[derive(Clone, Debug)]
+pub struct RowLock {
+    /// Where the key of the row stands (NULL: no row, from the outer side of a join).
+    pub slot: usize,
+    pub mark: Mark,
+    pub layouts: Layouts,
+    pub mode: LockMode,
+    pub wait: WaitPolicy,
+}
+
+/// Names a scan whose rows are locked. When such a row turns out to be newer than what the statement reads (READ COMMITTED),
+/// the plan below is run again with the scan giving just this row: see `exec::recheck`.
+pub type Mark = u32;
+
 /// How the rows of a table are reached.
 #[derive(Clone, Debug)]
 pub struct Scan {
@@ -185,6 +200,8 @@ pub struct Scan {
     pub columns: Vec<usize>,
     /// A last output column with the encoded key of the row in the primary index (`bytea`), for locking and changing.
     pub with_key: bool,
+    /// Set where rows are locked or changed.
+    pub mark: Option<Mark>,
     pub reverse: bool,
     /// At most so many rows are needed.
     pub limit: Option<Expr>,
@@ -246,6 +263,7 @@ pub struct LookupJoin {
     /// Positions in `Table::columns` that come out after those of the input.
     pub columns: Vec<usize>,
     pub with_key: bool,
+    pub mark: Option<Mark>,
     /// Over all columns of the table.
     pub filter: Option<Expr>,
     /// Over the output columns of both sides.
@@ -439,6 +457,7 @@ impl Scan {
             filter: None,
             columns,
             with_key: false,
+            mark: None,
             reverse: false,
             limit: None,
             lock: None,

@@ -1,8 +1,10 @@
 //! Walking plans: children, and all expressions with the number of `Apply` levels between them and the root.
 
+use txn::LockMode;
+
 use super::{
-    Access, AggregateCall, ApplyKind, Change, ConflictAction, FrameBound, JoinKind, Plan, SortKey, WindowCall,
-    WindowFunction,
+    Access, AggregateCall, ApplyKind, Change, ConflictAction, FrameBound, JoinKind, Plan, SequenceFunction, SortKey,
+    WindowCall, WindowFunction,
 };
 use crate::expr::Expr;
 
@@ -99,7 +101,8 @@ impl Plan {
                 }
                 scan.filter.iter_mut().chain(&mut scan.limit).for_each(visit);
             }
-            Plan::System { .. } | Plan::CteScan { .. } | Plan::Lock { .. } => {}
+            Plan::System { .. } | Plan::CteScan { .. } => {}
+            Plan::Lock { limit, .. } => limit.iter_mut().for_each(visit),
             Plan::Cte { .. } | Plan::Recursive { .. } | Plan::SetOperation { .. } => {}
             Plan::Filter { predicate, .. } => visit(predicate),
             Plan::Project { expressions, .. } => expressions.iter_mut().for_each(visit),
@@ -170,15 +173,31 @@ impl Plan {
         found
     }
 
-    /// Whether a node locks rows.
-    pub fn locks(&self) -> bool {
+    /// The command of a node that locks rows or changes something, as a read-only transaction refuses it.
+    pub fn writes(&self) -> Option<&'static str> {
         let mut found = match self {
-            Plan::Lock { .. } | Plan::Change(_) => true,
-            Plan::Scan(scan) => scan.lock.is_some(),
-            _ => false,
+            // Named by the statement around it, as PostgreSQL does.
+            Plan::Change(_) => Some("SELECT"),
+            Plan::Sequence { calls, .. } => calls.iter().find_map(|call| match call.function {
+                SequenceFunction::NextValue => Some("nextval()"),
+                SequenceFunction::SetValue => Some("setval()"),
+                SequenceFunction::CurrentValue | SequenceFunction::LastValue => None,
+            }),
+            Plan::Lock { rows, .. } => rows.iter().map(|row| row.mode).max().map(locking_command),
+            Plan::Scan(scan) => scan.lock.map(|(mode, _)| locking_command(mode)),
+            _ => None,
         };
-        self.for_each_child(&mut |child, _| found |= child.locks());
+        self.for_each_child(&mut |child, _| found = found.or_else(|| child.writes()));
         found
+    }
+}
+
+fn locking_command(mode: LockMode) -> &'static str {
+    match mode {
+        LockMode::KeyShare => "SELECT FOR KEY SHARE",
+        LockMode::Share => "SELECT FOR SHARE",
+        LockMode::NoKeyUpdate => "SELECT FOR NO KEY UPDATE",
+        LockMode::Update => "SELECT FOR UPDATE",
     }
 }
 

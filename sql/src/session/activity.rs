@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use base::Runtime;
+use base::{Runtime, TxnId};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 
@@ -94,4 +94,6 @@ pub struct Now {
     pub query_start: Option<i64>,
     pub state_change: Option<i64>,
     pub transaction_start: Option<i64>,
+    /// The transaction that it has begun last.
+    pub transaction: Option<TxnId>,
 }

@@ -21,7 +21,7 @@ impl Session {
         let runtime = Arc::clone(&self.database.client.runtime);
         let timeout = self.statement_timeout();
         let Some(transaction) = self.transaction() else { return Err(failed_block()) };
-        if transaction.read_only {
+        if transaction.characteristics.read_only {
             return Err(read_only(change::tag(&parsed.body)));
         }
         if change::changes_catalog(&parsed.body) {

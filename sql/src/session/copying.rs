@@ -48,6 +48,8 @@ impl Session {
         columns: &[ast::Ident],
         options: Options,
     ) -> Result<Advance> {
+        // The data comes once only.
+        self.indelible += 1;
         let snapshot = self.snapshot().await?;
         let (view, catalog) = self.view(&snapshot);
         let relation = find_table(&catalog, name)?;
@@ -56,7 +58,7 @@ impl Session {
         let environment = self.environment().await?;
         let database = Arc::clone(&self.database);
         let Some(transaction) = self.transaction() else { return Err(failed_block()) };
-        if transaction.read_only {
+        if transaction.characteristics.read_only {
             return Err(read_only("COPY FROM"));
         }
         let relied_on = insert.targets.0.keys().map(|id| id.0).chain([relation.id.0]);

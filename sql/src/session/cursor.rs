@@ -42,6 +42,7 @@ impl Session {
             .collect::<Result<Vec<DataType>>>()?;
         let statement = synthetic(statement);
         let prepared = self.prepare_statement(&statement, &types).await?;
+        self.indelible += 1;
         self.named.insert(name, prepared);
         Ok(Advance::Finished(Vec::new(), "PREPARE".to_owned()))
     }
@@ -85,6 +86,7 @@ impl Session {
 
     pub(super) fn deallocate(&mut self, name: &ast::Ident) -> Result<String> {
         let folded = fold(name);
+        self.indelible += 1;
         if name.quote_style.is_none() && folded == "all" {
             self.named.clear();
             return Ok("DEALLOCATE ALL".to_owned());
@@ -187,8 +189,12 @@ impl Session {
 /// A statement made from syntax alone: its text is printed from the tree.
 fn synthetic(syntax: &Ast) -> Statement {
     let text: Arc<str> = syntax.to_string().into();
-    let parsed =
-        Parsed { body: Body::Sql(Box::new(syntax.clone())), text: Arc::clone(&text), source: Arc::clone(&text) };
+    let parsed = Parsed {
+        body: Body::Sql(Box::new(syntax.clone())),
+        text: Arc::clone(&text),
+        source: Arc::clone(&text),
+        as_of: None,
+    };
     Statement { text, parsed: Arc::new(parsed) }
 }
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use base::TxnId;
 use parking_lot::Mutex;
 use txn::{Txn, TxnClient};
 
@@ -41,8 +42,18 @@ pub struct Options {
     pub retention: Duration,
     /// How often each gateway looks for garbage. `None`: never.
     pub garbage_interval: Option<Duration>,
-    /// Attempts of a statement outside a transaction block that meets a serialization failure or a deadlock.
+    /// Attempts of what has met a serialization failure or a deadlock before the client has seen anything of it.
     pub attempts_max: u32,
+    pub faults: Faults,
+}
+
+/// Planted errors, to check that the checkers find them. All off in production.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Repeats a statement of a block in a new transaction though the client has seen what the old one did.
+    pub retry_after_handed_out: bool,
+    /// ROLLBACK TO keeps what was written since the savepoint.
+    pub drop_savepoint_undo: bool,
 }
 
 impl Default for Options {
@@ -52,6 +63,7 @@ impl Default for Options {
             retention: Duration::from_secs(4 * 3600),
             garbage_interval: Some(Duration::from_secs(300)),
             attempts_max: 12,
+            faults: Faults::default(),
         }
     }
 }
@@ -138,6 +150,12 @@ impl Database {
     /// The sessions of this gateway, by process id.
     pub(crate) fn activities(&self) -> Vec<Arc<Activity>> {
         self.sessions.lock().values().cloned().collect()
+    }
+
+    /// The process id of the session of this gateway that runs a transaction.
+    pub(crate) fn process_of(&self, txn: TxnId) -> Option<i32> {
+        let sessions = self.sessions.lock();
+        sessions.values().find(|activity| activity.now.lock().transaction == Some(txn)).map(|activity| activity.pid)
     }
 
     /// Cancels what the session runs now; false when there is no such session.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use txn::Stamp;
 
 use super::environment::Environment;
 use crate::{
@@ -64,6 +65,8 @@ pub(super) enum Run {
 pub(super) struct Running {
     /// The transaction that it belongs to.
     pub serial: u64,
+    /// When its statement reads.
+    pub stamp: Stamp,
     pub cursor: exec::Cursor,
     pub planned: Arc<Planned>,
     pub environment: Environment,

@@ -21,6 +21,9 @@ impl Session {
         statement: &Statement,
         types: &[DataType],
     ) -> Result<Arc<Prepared>> {
+        if statement.parsed.as_of.is_some() {
+            self.ensure_transaction_for(statement).await?;
+        }
         let syntax = match &statement.parsed.body {
             Body::Empty => return Ok(Prepared::without_rows(statement)),
             Body::SplitAt { .. } | Body::Own(_) => None,
@@ -45,6 +48,8 @@ impl Session {
         syntax: &ast::Statement,
         types: &[DataType],
     ) -> Result<Arc<Prepared>> {
+        self.ensure_transaction();
+        self.begin_statement(true)?;
         let key = (Arc::clone(&statement.parsed.source), types.to_vec());
         // A text of several statements has no plan of its own under this key.
         let cacheable = statement.parsed.source.len() <= CACHED_TEXT_BYTES

@@ -5,7 +5,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use sqlparser::ast;
 
 use super::{
-    Ending, Environment, Portal, Prepared, Session, Step,
+    Ending, Environment, Portal, Prepared, Session, Statement, Step,
     portal::{Run, Running, row_bytes},
     prepare::failed_block,
     state::{State, Transaction},
@@ -17,6 +17,7 @@ use crate::{
     exec,
     expr::EvalContext,
     parse::Body,
+    settings::Characteristics,
     types::{Row, Value},
 };
 
@@ -62,18 +63,14 @@ impl Session {
             }
         }
         let parsed = Arc::clone(&portal.prepared.statement.parsed);
-        let class = match &parsed.body {
-            Body::Empty => {
+        if let Body::Empty = &parsed.body {
+            portal.run = Run::Done;
+            return Ok(Step::Empty);
+        }
+        match (utility::classify(&parsed.body), &parsed.body) {
+            (Class::Control, body) => {
                 portal.run = Run::Done;
-                return Ok(Step::Empty);
-            }
-            Body::SplitAt { .. } | Body::Own(_) => Class::Transactional,
-            Body::Sql(syntax) => utility::classify(syntax),
-        };
-        match (class, &parsed.body) {
-            (Class::Control, Body::Sql(syntax)) => {
-                portal.run = Run::Done;
-                let tag = self.control(syntax).await?;
+                let tag = self.control(body).await?;
                 Ok(Step::Complete(Vec::new(), tag))
             }
             _ if matches!(self.state, State::Failed(_)) => Err(failed_block()),
@@ -86,18 +83,17 @@ impl Session {
         }
     }
 
-    /// Runs a statement within the open transaction, or within an implicit one that is begun for it and, with
-    /// [`Ending::Commit`], repeated where the cluster asks for it and nobody has seen anything yet.
+    /// Runs a statement within the open transaction, or within an implicit one that is begun for it. Where the cluster asks
+    /// for it, and as long as nobody has seen anything of the transaction, it is begun anew and the statement repeated; with
+    /// [`Ending::Commit`] also when the commit asks for it.
     async fn run_transactional(&mut self, portal: &mut Portal, max_rows: usize, ending: Ending) -> Result<Step> {
-        let explicit = matches!(self.state, State::Open(_));
         let seen = self.transaction().is_some_and(|transaction| transaction.handed_out);
-        let repeatable = !explicit && !seen && ending == Ending::Commit;
+        let repeatable = !seen || self.database.options.faults.retry_after_handed_out;
         let mut attempt = 0;
         loop {
-            self.ensure_transaction();
+            self.ensure_transaction_for(&portal.prepared.statement).await?;
             let outcome = match self.begin_portal(portal, max_rows).await {
-                Ok(Advance::Step(step)) => return self.conclude(Advance::Step(step), ending).await,
-                Ok(finished) => self.conclude(finished, ending).await,
+                Ok(advance) => self.conclude(advance, ending).await,
                 Err(error) => Err(error),
             };
             let error = match outcome {
@@ -105,17 +101,36 @@ impl Session {
                 Err(error) => error,
             };
             attempt += 1;
-            if !repeatable || !error.fields().retryable || attempt >= self.database.options.attempts_max {
+            if !repeatable || !error.fields().retryable {
                 return Err(error);
             }
-            self.fail().await;
+            if attempt >= self.database.options.attempts_max {
+                return Err(error.final_answer());
+            }
+            Box::pin(self.restart_transaction()).await;
             portal.run = Run::Ready;
             self.back_off(attempt).await?;
         }
     }
 
+    /// Puts a new transaction in the place of one that has failed: an implicit one is begun with the next statement.
+    async fn restart_transaction(&mut self) {
+        if !matches!(self.state, State::Open(_)) {
+            return self.fail().await;
+        }
+        self.serial += 1;
+        let serial = self.serial;
+        let client = self.database.client.clone();
+        let activity = Arc::clone(&self.activity);
+        if let Some(transaction) = self.transaction() {
+            let txn = client.begin_with(transaction.characteristics.level.isolation());
+            activity.now.lock().transaction = Some(txn.id());
+            transaction.restart(txn, serial).rollback().await;
+        }
+    }
+
     /// Waits a random while, longer after each attempt.
-    async fn back_off(&mut self, attempt: u32) -> Result<()> {
+    pub(super) async fn back_off(&mut self, attempt: u32) -> Result<()> {
         let runtime = Arc::clone(&self.database.client.runtime);
         let limit = 1u64 << attempt.min(8);
         let sleep = runtime.sleep(Duration::from_millis(runtime.random_u64() % limit));
@@ -164,6 +179,7 @@ impl Session {
         let Transaction { txn, changes, settings, .. } = transaction;
         match txn.commit().await {
             Ok(_) => {
+                self.indelible += 1;
                 self.settings.end_local();
                 changes.after_commit(&self.database).await;
                 Ok(())
@@ -175,6 +191,15 @@ impl Session {
         }
     }
 
+    /// Begins the implicit transaction of a statement where none is open: in the past, if the statement says so.
+    pub(super) async fn ensure_transaction_for(&mut self, statement: &Statement) -> Result<()> {
+        if let Some(time) = &statement.parsed.as_of {
+            return Box::pin(self.begin_in_the_past(time)).await;
+        }
+        self.ensure_transaction();
+        Ok(())
+    }
+
     /// Begins the implicit transaction where none is open.
     pub(super) fn ensure_transaction(&mut self) {
         if matches!(self.state, State::Idle) {
@@ -184,26 +209,54 @@ impl Session {
     }
 
     pub(super) fn new_transaction(&mut self) -> Box<Transaction> {
+        let characteristics = self.default_characteristics();
+        self.transaction_like(characteristics)
+    }
+
+    pub(super) fn transaction_like(&mut self, characteristics: Characteristics) -> Box<Transaction> {
         self.serial += 1;
-        let txn = self.database.client.begin();
-        let read_only = self.settings.is_on("default_transaction_read_only");
+        let txn = self.database.client.begin_with(characteristics.level.isolation());
+        self.activity.now.lock().transaction = Some(txn.id());
+        self.settings.mirror(characteristics);
         let mark = self.settings.mark();
-        Box::new(Transaction::new(txn, self.serial, mark, self.now_micros(), read_only))
+        Box::new(Transaction::new(txn, self.serial, mark, self.now_micros(), characteristics))
     }
 
     pub(super) fn now_micros(&self) -> i64 {
         self.database.client.runtime.wall_micros() - POSTGRES_EPOCH_MICROS
     }
 
+    /// What `statement_timeout` leaves for the statement that runs.
     pub(super) fn statement_timeout(&self) -> Option<Duration> {
-        let millis = self.settings.number("statement_timeout");
-        (millis > 0).then(|| Duration::from_millis(millis.unsigned_abs()))
+        let timeout = self.timeout_of("statement_timeout")?;
+        let now = self.database.client.runtime.now();
+        let used = self.statement_start.map_or(Duration::ZERO, |start| now.since(start));
+        Some(timeout.saturating_sub(used))
+    }
+
+    /// A setting in milliseconds; 0 means that there is none.
+    pub(super) fn timeout_of(&self, name: &'static str) -> Option<Duration> {
+        let millis = self.settings.number(name).unsigned_abs();
+        (millis > 0).then(|| Duration::from_millis(millis))
+    }
+
+    /// A statement that reads or writes the database begins, or is `preparing`: at READ COMMITTED at a time of its own.
+    pub(super) fn begin_statement(&mut self, preparing: bool) -> Result<()> {
+        let lock_timeout = self.timeout_of("lock_timeout");
+        let transaction = self.transaction().ok_or_else(failed_block)?;
+        transaction.begin_statement(preparing);
+        transaction.txn.set_lock_timeout(lock_timeout);
+        Ok(())
     }
 
     /// Starts a statement that needs a transaction, and runs it as far as one step goes. What is rare is boxed, so that it does
     /// not make the future of every statement large.
     async fn begin_portal(&mut self, portal: &mut Portal, max_rows: usize) -> Result<Advance> {
         let parsed = Arc::clone(&portal.prepared.statement.parsed);
+        // A cursor goes on reading at the time of its declaration.
+        if !matches!(&parsed.body, Body::Sql(syntax) if matches!(**syntax, ast::Statement::Fetch { .. })) {
+            self.begin_statement(false)?;
+        }
         let syntax = match &parsed.body {
             Body::Sql(syntax) => &**syntax,
             Body::SplitAt { .. } | Body::Own(_) | Body::Empty => return Box::pin(self.change_schema(portal)).await,
@@ -237,15 +290,15 @@ impl Session {
         let planned = self.planned(prepared).await?;
         let mut environment = self.environment().await?;
         environment.parameters(parameters);
-        let lock_timeout = self.settings.number("lock_timeout");
         let Some(transaction) = self.transaction() else { return Err(failed_block()) };
-        let lock_timeout = (lock_timeout > 0).then(|| Duration::from_millis(lock_timeout.unsigned_abs()));
-        transaction.txn.set_lock_timeout(lock_timeout);
-        if transaction.read_only && !planned.statement.is_read_only() {
-            return Err(read_only(planned.statement.tag(0).split(' ').next().unwrap_or("")));
+        if transaction.characteristics.read_only
+            && let Some(command) = planned.statement.writes()
+        {
+            return Err(read_only(command));
         }
         let running = Running {
             serial: transaction.serial,
+            stamp: transaction.txn.stamp().await?,
             cursor: exec::start(Arc::clone(&planned.statement)),
             planned,
             environment,
@@ -295,8 +348,14 @@ impl Session {
         let timeout = self.statement_timeout();
         let Some(transaction) = self.transaction() else { return Err(failed_block()) };
         let limit = if max_rows == 0 { usize::MAX } else { max_rows };
+        // At READ COMMITTED a cursor goes on reading at the time of its own statement.
+        let current = transaction.txn.resume_statement(running.stamp);
         let gather = gather(running, transaction, &canceller, limit);
-        let (rows, ended) = canceller.guard(&*runtime, timeout, pin!(gather)).await?;
+        let gathered = canceller.guard(&*runtime, timeout, pin!(gather)).await;
+        if let (Some(current), Some(transaction)) = (current, self.transaction()) {
+            transaction.txn.resume_statement(current);
+        }
+        let (rows, ended) = gathered?;
         let tag = ended.then(|| running.planned.statement.tag(running.cursor.affected()));
         self.apply_pending_settings()?;
         match tag {

@@ -8,7 +8,7 @@ use super::{Database, portal::Portal};
 use crate::{
     catalog::{Snapshot, change::ChangeState, store},
     error::Result,
-    settings::SettingsMark,
+    settings::{Characteristics, SettingsMark},
 };
 
 /// A role that changes what is legal is a type.
@@ -27,6 +27,7 @@ pub(super) struct Failed {
     pub transaction: Option<Box<Transaction>>,
     /// The settings as they were before the block.
     pub settings: SettingsMark,
+    pub characteristics: Characteristics,
 }
 
 /// One open transaction.
@@ -42,10 +43,23 @@ pub(super) struct Transaction {
     pub settings: SettingsMark,
     /// `now()`: microseconds since 2000-01-01 UTC.
     pub micros: i64,
-    pub read_only: bool,
-    /// The outcome of one of its statements has left: it cannot be repeated unnoticed.
+    pub characteristics: Characteristics,
+    /// It has looked at the database (or is about to): from then on it cannot be another kind of transaction.
+    pub used: bool,
+    /// `AS OF SYSTEM TIME`.
+    pub past: bool,
+    /// What one of its statements has brought has left: it cannot be repeated unnoticed.
     pub handed_out: bool,
+    pub phase: Phase,
     pub cursors: BTreeMap<String, NamedCursor>,
+}
+
+/// Where a transaction stands between two statements: at READ COMMITTED each statement reads at a time of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Between,
+    /// A statement was prepared, within the same message or pipeline as its execution: both see the same.
+    Prepared,
 }
 
 pub(super) struct NamedCursor {
@@ -59,10 +73,17 @@ pub(super) struct SavepointMark {
     pub mark: txn::Savepoint,
     pub settings: SettingsMark,
     pub changes: ChangeState,
+    pub characteristics: Characteristics,
 }
 
 impl Transaction {
-    pub(super) fn new(txn: Txn, serial: u64, settings: SettingsMark, micros: i64, read_only: bool) -> Transaction {
+    pub(super) fn new(
+        txn: Txn,
+        serial: u64,
+        settings: SettingsMark,
+        micros: i64,
+        characteristics: Characteristics,
+    ) -> Transaction {
         Transaction {
             txn,
             serial,
@@ -71,10 +92,39 @@ impl Transaction {
             savepoints: Vec::new(),
             settings,
             micros,
-            read_only,
+            characteristics,
+            used: false,
+            past: false,
             handed_out: false,
+            phase: Phase::Between,
             cursors: BTreeMap::new(),
         }
+    }
+
+    /// A statement begins, or is `preparing`.
+    pub(super) fn begin_statement(&mut self, preparing: bool) {
+        self.used = true;
+        if self.phase == Phase::Between {
+            self.txn.begin_statement();
+        }
+        self.phase = if preparing { Phase::Prepared } else { Phase::Between };
+    }
+
+    /// Puts a transaction in the place of one that has failed before anybody has seen anything of it. What was said about it, its
+    /// savepoints included, stays.
+    pub(super) fn restart(&mut self, txn: Txn, serial: u64) -> Txn {
+        self.serial = serial;
+        self.catalog = None;
+        self.changes = ChangeState::default();
+        self.phase = Phase::Between;
+        self.cursors.clear();
+        let failed = std::mem::replace(&mut self.txn, txn);
+        for savepoint in &mut self.savepoints {
+            // Nothing was written before any of them.
+            savepoint.mark = self.txn.savepoint();
+            savepoint.changes = ChangeState::default();
+        }
+        failed
     }
 
     /// The catalog for the next statement.
@@ -108,6 +158,7 @@ impl Transaction {
             mark: self.txn.savepoint(),
             settings,
             changes: self.changes.clone(),
+            characteristics: self.characteristics,
         };
         self.savepoints.push(mark);
     }
@@ -119,17 +170,21 @@ impl Transaction {
     /// RELEASE: forgets the savepoint and those after it. False when there is none of this name.
     pub(super) fn release(&mut self, name: &str) -> bool {
         let Some(position) = self.find_savepoint(name) else { return false };
+        self.txn.release(self.savepoints[position].mark);
         self.savepoints.truncate(position);
         self.changes.release(position);
         true
     }
 
-    /// ROLLBACK TO: undoes what came after; the savepoint stays. The settings to return to.
-    pub(super) fn rollback_to(&mut self, name: &str) -> Option<SettingsMark> {
+    /// ROLLBACK TO: undoes what came after; the savepoint stays. The settings to return to. `keep_writes` is a planted fault.
+    pub(super) fn rollback_to(&mut self, name: &str, keep_writes: bool) -> Option<SettingsMark> {
         let position = self.find_savepoint(name)?;
         self.savepoints.truncate(position + 1);
         let savepoint = &self.savepoints[position];
-        self.txn.rollback_to(savepoint.mark);
+        if !keep_writes {
+            self.txn.rollback_to(savepoint.mark);
+        }
+        self.characteristics = savepoint.characteristics;
         self.changes.return_to(&savepoint.changes);
         self.cursors.retain(|_, cursor| cursor.depth <= position);
         let settings = savepoint.settings.clone();

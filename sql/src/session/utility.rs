@@ -5,6 +5,7 @@ use sqlparser::ast::{self, Statement as Ast};
 use super::{Session, state::State};
 use crate::{
     error::{Result, SqlError, SqlState},
+    parse::{Body, OwnStatement},
     plan::OutputColumn,
     types::{DataType, Row},
 };
@@ -12,7 +13,7 @@ use crate::{
 /// How a statement is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Begins or ends transactions.
+    /// Begins or ends transactions, or says what they are like.
     Control,
     /// Changes or shows the session only.
     Session,
@@ -20,13 +21,21 @@ pub(super) enum Class {
     Transactional,
 }
 
-pub(super) fn classify(syntax: &Ast) -> Class {
+pub(super) fn classify(body: &Body) -> Class {
+    let syntax = match body {
+        Body::Sql(syntax) => &**syntax,
+        Body::Own(own) => {
+            return match &**own {
+                OwnStatement::Transaction(_) => Class::Control,
+                OwnStatement::Maintenance { .. } | OwnStatement::AlterSequence(_) => Class::Transactional,
+            };
+        }
+        Body::SplitAt { .. } | Body::Empty => return Class::Transactional,
+    };
     match syntax {
-        Ast::StartTransaction { .. }
-        | Ast::Commit { .. }
-        | Ast::Rollback { .. }
-        | Ast::Savepoint { .. }
-        | Ast::ReleaseSavepoint { .. } => Class::Control,
+        Ast::Commit { .. } | Ast::Rollback { .. } | Ast::Savepoint { .. } | Ast::ReleaseSavepoint { .. } => {
+            Class::Control
+        }
         Ast::Set(_)
         | Ast::Reset(_)
         | Ast::ShowVariable { .. }
@@ -92,6 +101,7 @@ impl Session {
     }
 
     fn discard(&mut self, what: ast::DiscardObject) -> Result<String> {
+        self.indelible += 1;
         match what {
             ast::DiscardObject::ALL => {
                 if matches!(self.state, State::Open(_)) {

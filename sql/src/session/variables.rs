@@ -1,6 +1,6 @@
 //! SET, RESET and SHOW.
 
-use sqlparser::ast::{self, ContextModifier, Set, TransactionAccessMode, TransactionIsolationLevel, TransactionMode};
+use sqlparser::ast::{self, ContextModifier, Set};
 
 use super::{Session, state::State, utility::fold};
 use crate::{
@@ -29,29 +29,8 @@ impl Session {
             }
             Set::SetNames { charset_name, .. } => self.assign("client_encoding", Some(&charset_name.value), false),
             Set::SetNamesDefault {} => self.assign("client_encoding", None, false),
-            Set::SetTransaction { modes, session: false, .. } => {
-                if !matches!(self.state, State::Open(_)) {
-                    let message = "SET TRANSACTION can only be used in transaction blocks";
-                    self.notice("WARNING", SqlState::NO_ACTIVE_SQL_TRANSACTION, message);
-                    return Ok(());
-                }
-                self.transaction_modes(modes);
-                Ok(())
-            }
-            Set::SetTransaction { modes, .. } => {
-                for mode in modes {
-                    match mode {
-                        TransactionMode::IsolationLevel(level) => {
-                            self.assign("default_transaction_isolation", Some(isolation_name(*level)), false)?;
-                        }
-                        TransactionMode::AccessMode(mode) => {
-                            let value = if *mode == TransactionAccessMode::ReadOnly { "on" } else { "off" };
-                            self.assign("default_transaction_read_only", Some(value), false)?;
-                        }
-                    }
-                }
-                Ok(())
-            }
+            // What the parser of our own leaves to it.
+            Set::SetTransaction { .. } => Err(SqlError::unsupported("SET TRANSACTION SNAPSHOT")),
             Set::SetRole { role_name, .. } => {
                 let name = role_name.as_ref().map_or("none".to_owned(), fold);
                 if name != "none" && name != self.activity.user {
@@ -75,42 +54,10 @@ impl Session {
             self.notice("WARNING", SqlState::NO_ACTIVE_SQL_TRANSACTION, message);
             return Ok(());
         }
-        match (name.to_ascii_lowercase().as_str(), value) {
-            ("transaction_read_only", Some(value)) => {
-                let Some(on) = settings::parse_bool(value) else {
-                    let message = format!("parameter \"{name}\" requires a Boolean value");
-                    return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
-                };
-                if let Some(transaction) = self.transaction() {
-                    transaction.read_only = on;
-                }
-                Ok(())
-            }
-            // Every level runs as the strictest; within a block the name is kept for SHOW.
-            ("transaction_isolation", Some(_)) => self.settings.set(name, value, true),
-            _ => self.settings.set(name, value, local),
+        if self.set_characteristic(&name.to_ascii_lowercase(), value)? {
+            return Ok(());
         }
-    }
-
-    /// The modes of BEGIN and SET TRANSACTION.
-    pub(super) fn transaction_modes(&mut self, modes: &[TransactionMode]) {
-        for mode in modes {
-            match mode {
-                TransactionMode::AccessMode(mode) => {
-                    let read_only = *mode == TransactionAccessMode::ReadOnly;
-                    if let Some(transaction) = self.transaction() {
-                        transaction.read_only = read_only;
-                    }
-                }
-                TransactionMode::IsolationLevel(level) => {
-                    let name = isolation_name(*level);
-                    if self.settings.get("transaction_isolation") != name {
-                        // A known name of a known setting.
-                        let _ = self.settings.set("transaction_isolation", Some(name), true);
-                    }
-                }
-            }
-        }
+        self.settings.set(name, value, local)
     }
 
     pub(super) fn reset_variable(&mut self, reset: &ast::ResetStatement) -> Result<()> {
@@ -129,19 +76,14 @@ impl Session {
         if name.eq_ignore_ascii_case("all") {
             return Ok(self.show_all());
         }
-        let read_only = self.transaction().map(|transaction| transaction.read_only);
-        let value = match (name.as_str(), read_only) {
-            ("transaction_read_only", Some(read_only)) => Some(if read_only { "on" } else { "off" }.to_owned()),
-            ("transaction_isolation", _) if self.settings.show(&name).as_deref() == Some("serializable") => {
-                self.settings.show("default_transaction_isolation")
-            }
-            _ => self.settings.show(&name),
-        };
+        self.mirror_characteristics();
+        let value = self.settings.show(&name);
         let value = value.ok_or_else(|| settings::unknown(&name))?;
         Ok(vec![vec![Value::text(value)]])
     }
 
-    pub(super) fn show_all(&self) -> Vec<Row> {
+    pub(super) fn show_all(&mut self) -> Vec<Row> {
+        self.mirror_characteristics();
         let row = |(name, value, description): (String, String, &str)| {
             vec![Value::text(name), Value::text(value), Value::text(description)]
         };
@@ -151,15 +93,6 @@ impl Session {
 
 fn is_local(scope: Option<&ContextModifier>) -> bool {
     matches!(scope, Some(ContextModifier::Local))
-}
-
-pub(super) fn isolation_name(level: TransactionIsolationLevel) -> &'static str {
-    match level {
-        TransactionIsolationLevel::ReadUncommitted => "read uncommitted",
-        TransactionIsolationLevel::ReadCommitted => "read committed",
-        TransactionIsolationLevel::RepeatableRead | TransactionIsolationLevel::Snapshot => "repeatable read",
-        TransactionIsolationLevel::Serializable => "serializable",
-    }
 }
 
 fn variable_name(name: &ast::ObjectName) -> String {

@@ -5,7 +5,8 @@
 //! with `g2` belong to a second gateway. After COPY FROM STDIN, `a: data "…"` feeds (backslash escapes are the script's) and
 //! `a: done` or `a: fail` ends it. Tags: `[types]` prints the columns' types first, `[status]` the transaction status after,
 //! `[fetch=2]` runs with a row limit. `a: close` ends a session, `wait 60` lets seconds pass, `settings` prints what was
-//! reported, `garbage` runs the background job of gateway 1 once.
+//! reported, `garbage` runs the background job of gateway 1 once. A text that waits for another session prints `waits`; its own
+//! output comes below the command that sets it free.
 
 mod world;
 

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use base::Runtime;
+use parking_lot::Mutex;
 use sql::{
     Database, Row, Session, SqlError, Value,
     plan::OutputColumn,
@@ -13,13 +15,22 @@ use sql::{
     session::{Ending, Notice, Options, Portal, Startup, Step, TransactionStatus},
     types::to_text,
 };
+use txn::testing::Group;
 
 pub struct World {
     inner: txn::testing::World,
     gateways: Vec<Arc<Database>>,
     sessions: BTreeMap<String, Session>,
+    /// Sessions whose statement waits for somebody.
+    waiting: BTreeMap<String, Slot>,
     copies: BTreeMap<String, Portal>,
 }
+
+/// Where a text that was run leaves its session, its output and the COPY that it has begun.
+type Slot = Arc<Mutex<Option<(Session, String, Option<Portal>)>>>;
+
+/// A text that has not ended after so long waits for somebody. Deadlocks are found much sooner.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 impl World {
     pub fn new() -> World {
@@ -35,7 +46,7 @@ impl World {
         for gateway in gateways.clone() {
             inner.block_on(async move { gateway.bootstrap().await }).expect("bootstrap");
         }
-        World { inner, gateways, sessions: BTreeMap::new(), copies: BTreeMap::new() }
+        World { inner, gateways, sessions: BTreeMap::new(), waiting: BTreeMap::new(), copies: BTreeMap::new() }
     }
 
     fn take(&mut self, name: &str) -> Session {
@@ -48,9 +59,14 @@ impl World {
     }
 
     pub fn run(&mut self, name: &str, text: String, tags: &BTreeSet<String>) -> String {
+        if self.waiting.contains_key(name) {
+            return "still waiting\n".to_owned();
+        }
         let mut session = self.take(name);
         let tags = tags.clone();
-        let (session, output, copy) = self.inner.block_on(async move {
+        let slot: Slot = Arc::default();
+        let result = Arc::clone(&slot);
+        self.inner.executor.runtime(Group(0)).spawn(Box::pin(async move {
             let mut output = String::new();
             let copy = match run_text(&mut session, &text, &tags, &mut output).await {
                 Ok(copy) => copy,
@@ -68,11 +84,57 @@ impl World {
                     TransactionStatus::Failed => "in a failed block\n",
                 });
             }
-            (session, output, copy)
+            *result.lock() = Some((session, output, copy));
+        }));
+        self.await_slot(&slot);
+        let mut output = match slot.lock().take() {
+            Some((session, output, copy)) => self.give_back(name, session, output, copy),
+            None => {
+                self.waiting.insert(name.to_owned(), Arc::clone(&slot));
+                "waits\n".to_owned()
+            }
+        };
+        output.push_str(&self.others());
+        output
+    }
+
+    fn await_slot(&mut self, slot: &Slot) {
+        let deadline = self.inner.now() + PATIENCE;
+        let runtime = self.inner.executor.runtime(Group(0));
+        let slot = Arc::clone(slot);
+        self.inner.block_on(async move {
+            while slot.lock().is_none() && runtime.now() < deadline {
+                runtime.sleep(Duration::from_millis(1)).await;
+            }
         });
+    }
+
+    fn give_back(&mut self, name: &str, session: Session, output: String, copy: Option<Portal>) -> String {
         self.sessions.insert(name.to_owned(), session);
         if let Some(portal) = copy {
             self.copies.insert(name.to_owned(), portal);
+        }
+        output
+    }
+
+    /// What has become of the sessions that were waiting.
+    fn others(&mut self) -> String {
+        if self.waiting.is_empty() {
+            return String::new();
+        }
+        self.inner.run_for(Duration::from_secs(1));
+        let mut output = String::new();
+        for (name, slot) in std::mem::take(&mut self.waiting) {
+            let done = slot.lock().take();
+            match done {
+                Some((session, text, copy)) => {
+                    let text = self.give_back(&name, session, text, copy);
+                    output.push_str(&format!("[{name} goes on]\n{text}"));
+                }
+                None => {
+                    self.waiting.insert(name, slot);
+                }
+            }
         }
         output
     }
@@ -131,7 +193,7 @@ impl World {
 
     pub fn wait(&mut self, seconds: u64) -> String {
         self.inner.run_for(Duration::from_secs(seconds));
-        String::new()
+        self.others()
     }
 
     pub fn settings(&mut self, name: &str) -> String {

@@ -1,11 +1,14 @@
 //! Foreign keys. While a statement writes, it only notes which values must have a parent and which values have lost theirs;
 //! when all is written, both are looked up (own writes included), and the actions run, which may note more.
 //!
-//! Reads are enough: the transaction is serializable, so a parent that goes away concurrently fails one of the two.
+//! Both are about what is there now, at every isolation level, and must still be true at the commit (`Txn::lock_latest`,
+//! `Txn::scan_latest`). A parent is locked so that its key stays (KEY SHARE): who wants to remove it waits, who changes other
+//! columns of it does not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::{BoxFuture, TableId};
+use txn::{LockMode, LockedRow, WaitPolicy};
 
 use super::{
     row::key_text,
@@ -15,7 +18,7 @@ use super::{
 use crate::{
     catalog::{ForeignKeyAction, Relation},
     error::{Result, SqlError, SqlState},
-    exec::{Run, scan},
+    exec::{Run, rows, scan},
     expr::{
         Expr,
         cast::{self, CastContext},
@@ -146,14 +149,25 @@ async fn referencing(incoming: &IncomingKey, values: &[Value], run: &mut Run<'_>
         Some((index, which)) => (*index, which.iter().map(|&position| values[position].clone()).collect()),
         None => (0, Vec::new()),
     };
-    let mut found = scan::rows_with_prefix(&incoming.layouts, index, &prefix, run).await?;
-    found.retain(|(row, _)| incoming.slots.iter().zip(values).all(|(&slot, value)| row[slot] == *value));
+    let refers = |row: &Row| incoming.slots.iter().zip(values).all(|(&slot, value)| row[slot] == *value);
+    let mut found = scan::rows_with_prefix(&incoming.layouts, index, &prefix, true, run).await?;
+    found.retain(|(row, _)| refers(row));
     let acts = |action| !matches!(action, ForeignKeyAction::NoAction | ForeignKeyAction::Restrict);
-    if !found.is_empty() && (acts(incoming.key.on_delete) || acts(incoming.key.on_update)) {
-        let keys: Vec<bytes::Bytes> = found.iter().map(|(_, key)| key.clone()).collect();
-        run.txn.lock(&keys, txn::LockMode::Update, txn::WaitPolicy::Wait).await?;
+    if found.is_empty() || !(acts(incoming.key.on_delete) || acts(incoming.key.on_update)) {
+        return Ok(found);
     }
-    Ok(found)
+    let keys: Vec<bytes::Bytes> = found.into_iter().map(|(_, key)| key).collect();
+    let locked = run.txn.lock_latest(&keys, LockMode::Update, WaitPolicy::Wait).await?;
+    let mut newest = Vec::with_capacity(keys.len());
+    for (key, locked) in keys.into_iter().zip(locked) {
+        if let Some(value) = locked.value {
+            let row = rows::storage_row(&incoming.layouts, &key, &value)?;
+            if refers(&row) {
+                newest.push((row, key));
+            }
+        }
+    }
+    Ok(newest)
 }
 
 /// Whether a row with these values is there (again).
@@ -161,7 +175,7 @@ async fn parent_exists(parent: &Target, incoming: &IncomingKey, values: &[Value]
     let (index, order) = &incoming.referenced_index;
     let ordered: Vec<Value> = order.iter().map(|&position| values[position].clone()).collect();
     let key = parent.layouts[*index].prefix_key(&ordered)?.into();
-    Ok(run.txn.get(&[key]).await?.iter().any(Option::is_some))
+    Ok(run.txn.get_latest(&[key]).await?.iter().any(Option::is_some))
 }
 
 async fn check_parents(
@@ -173,9 +187,8 @@ async fn check_parents(
     let values: Vec<Vec<Value>> = values.into_iter().collect();
     let keys: Result<Vec<bytes::Bytes>> =
         values.iter().map(|values| parent_key(relation, outgoing, values, run)).collect();
-    let keys = keys?;
-    let found = run.txn.get(&keys).await?;
-    let missing = values.iter().zip(found).find(|(_, found)| found.is_none());
+    let found = lock_parents(outgoing, keys?, run).await?;
+    let missing = values.iter().zip(found).find(|(_, found)| !found);
     let Some((values, _)) = missing else { return Ok(()) };
     let message = format!(
         "insert or update on table \"{}\" violates foreign key constraint \"{}\"",
@@ -191,10 +204,40 @@ async fn check_parents(
         .constraint(&outgoing.key.name))
 }
 
+/// Whether there is a row under each of these keys of the referenced index; it is locked so that it keeps its key.
+async fn lock_parents(outgoing: &OutgoingKey, keys: Vec<bytes::Bytes>, run: &mut Run<'_>) -> Result<Vec<bool>> {
+    let (layouts, index) = (&outgoing.layouts, outgoing.index);
+    if index == 0 {
+        let locked = run.txn.lock_latest(&keys, LockMode::KeyShare, WaitPolicy::Wait).await?;
+        return Ok(locked.into_iter().map(|locked| locked.value.is_some()).collect());
+    }
+    // An entry leads to the row, which is what is locked.
+    let entries = run.txn.get_latest(&keys).await?;
+    let mut parents = Vec::new();
+    for (key, entry) in keys.iter().zip(&entries) {
+        if let Some(entry) = entry {
+            parents.push(rows::primary_key(layouts, index, key, entry)?);
+        }
+    }
+    let mut locked = run.txn.lock_latest(&parents, LockMode::KeyShare, WaitPolicy::Wait).await?.into_iter();
+    let mut parents = parents.iter();
+    let mut found = Vec::with_capacity(keys.len());
+    for (key, entry) in keys.iter().zip(&entries) {
+        let parent = if entry.is_some() { parents.next().zip(locked.next()) } else { None };
+        found.push(match parent {
+            Some((parent, LockedRow { value: Some(value), .. })) => {
+                layouts[index].encode_key(&rows::storage_row(layouts, parent, &value)?)? == *key
+            }
+            _ => false,
+        });
+    }
+    Ok(found)
+}
+
 /// The key of the parent; the referencing columns may be of other types (int4 for int8).
 fn parent_key(relation: &Relation, outgoing: &OutgoingKey, values: &[Value], run: &Run<'_>) -> Result<bytes::Bytes> {
     let mut converted = Vec::with_capacity(values.len());
-    for ((value, &slot), column) in values.iter().zip(&outgoing.slots).zip(outgoing.layout.columns()) {
+    for ((value, &slot), column) in values.iter().zip(&outgoing.slots).zip(outgoing.layouts[outgoing.index].columns()) {
         let from = relation.columns()[slot].ty;
         converted.push(match from == column.ty {
             true => value.clone(),
@@ -204,7 +247,7 @@ fn parent_key(relation: &Relation, outgoing: &OutgoingKey, values: &[Value], run
             }
         });
     }
-    Ok(outgoing.layout.prefix_key(&converted)?.into())
+    Ok(outgoing.layouts[outgoing.index].prefix_key(&converted)?.into())
 }
 
 fn still_referenced(parent: &Relation, incoming: &IncomingKey, values: &[Value], run: &Run<'_>) -> SqlError {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use txn::{LockMode, WaitPolicy};
+use txn::WaitPolicy;
 
 use super::{
     Outcome,
@@ -47,7 +47,8 @@ impl Inserting {
         let mut claimed = Claimed::default();
         let keys: Result<Vec<_>> = rows.iter().map(|row| unique_keys(target, row)).collect();
         let keys = keys?;
-        claimed.claim(keys.iter().flatten().map(|(_, key)| key.clone()), run).await?;
+        let visible = insert.on_conflict.is_some();
+        claimed.claim(keys.iter().flatten().map(|(_, key)| key.clone()), visible, run).await?;
         for (row, keys) in rows.into_iter().zip(keys) {
             run.check()?;
             if let Some(index) = taken(&claimed, &keys) {
@@ -99,9 +100,11 @@ impl Inserting {
             (rows::storage_row(&target.layouts, key, &value)?, key.clone())
         } else {
             let primary = rows::primary_key(&target.layouts, arbiter, key, &value)?;
-            let locked = run.txn.lock(std::slice::from_ref(&primary), LockMode::Update, WaitPolicy::Wait).await?;
+            let mode = target.mode_for(assignments.iter().map(|(slot, _)| *slot));
+            let locked = run.txn.lock(std::slice::from_ref(&primary), mode, WaitPolicy::Wait).await?;
             let stored = locked.into_iter().next().and_then(|locked| locked.value);
-            let stored = stored.ok_or_else(|| SqlError::internal("an entry of a unique index has no row"))?;
+            // Between the two locks the row has gone, and its entry with it.
+            let stored = stored.ok_or_else(|| SqlError::concurrent_change(primary.clone()))?;
             (rows::storage_row(&target.layouts, &primary, &stored)?, primary)
         };
         if self.touched.contains(&old_key) {
@@ -125,7 +128,7 @@ impl Inserting {
         validate(target, &updated, run.eval)?;
         let changed = ChangedRow::new(target, old, old_key, updated)?;
         let wanted = changed.wanted(target)?;
-        claimed.claim(wanted.into_iter().map(|(_, key)| key), run).await?;
+        claimed.claim(wanted.into_iter().map(|(_, key)| key), false, run).await?;
         changed.vacate(target, claimed, run)?;
         changed.settle(target, claimed, run)?;
         self.pending.written(target, Some(&changed.old), &changed.new);

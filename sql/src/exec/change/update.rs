@@ -1,6 +1,6 @@
 //! UPDATE and DELETE.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use txn::{LockMode, WaitPolicy};
@@ -13,13 +13,23 @@ use super::{
 };
 use crate::{
     error::Result,
-    exec::{Run, basic::eval_all, drain, mismatch, operator, rows},
-    plan::{Delete, Plan, Returning, Target, Update},
+    exec::{
+        Run,
+        basic::eval_all,
+        drain, mismatch, operator,
+        recheck::{self, Pins},
+        rows,
+    },
+    plan::{Delete, Mark, Plan, Returning, Target, Update},
     types::{Row, Value},
 };
 
 pub(super) async fn update(update: &Update, run: &mut Run<'_>) -> Result<Outcome> {
-    let found = matched(&update.source, &update.target, update.locked, run).await?;
+    let found = if update.locked {
+        matched(&update.source, &update.target, run).await?
+    } else {
+        locked(&update.source, &update.target, update.mark, update.mode(), run).await?
+    };
     let width = update.target.relation.columns().len();
     let mut outcome = Outcome::default();
     let mut changes = Vec::with_capacity(found.len());
@@ -61,7 +71,7 @@ pub(super) async fn apply(
     for change in changes {
         wanted.extend(change.wanted(target)?.into_iter().map(|(_, key)| key));
     }
-    claimed.claim(wanted, run).await?;
+    claimed.claim(wanted, false, run).await?;
     for change in changes {
         change.vacate(target, &mut claimed, run)?;
     }
@@ -74,7 +84,11 @@ pub(super) async fn apply(
 }
 
 pub(super) async fn delete(delete: &Delete, run: &mut Run<'_>) -> Result<Outcome> {
-    let found = matched(&delete.source, &delete.target, delete.locked, run).await?;
+    let found = if delete.locked {
+        matched(&delete.source, &delete.target, run).await?
+    } else {
+        locked(&delete.source, &delete.target, delete.mark, LockMode::Update, run).await?
+    };
     let width = delete.target.relation.columns().len();
     let mut outcome = Outcome::default();
     let mut pending = Pending::default();
@@ -98,8 +112,8 @@ fn returned(returning: &Returning, row: &Row, run: &mut Run<'_>) -> Result<Row> 
     Ok(row)
 }
 
-/// The rows to change with their keys, locked, each once however often a join brings it.
-async fn matched(source: &Plan, target: &Arc<Target>, locked: bool, run: &mut Run<'_>) -> Result<Vec<(Row, Bytes)>> {
+/// The rows that the source gives with their keys, each once however often a join brings it.
+async fn matched(source: &Plan, target: &Target, run: &mut Run<'_>) -> Result<Vec<(Row, Bytes)>> {
     let mut operator = operator::build(source);
     let rows = drain(&mut *operator, source, run).await?;
     let key_slot = target.relation.columns().len();
@@ -111,14 +125,35 @@ async fn matched(source: &Plan, target: &Arc<Target>, locked: bool, run: &mut Ru
             found.push((row, key));
         }
     }
-    if locked || found.is_empty() {
+    Ok(found)
+}
+
+/// As [`matched`], locked and at their newest.
+async fn locked(
+    source: &Plan,
+    target: &Target,
+    mark: Mark,
+    mode: LockMode,
+    run: &mut Run<'_>,
+) -> Result<Vec<(Row, Bytes)>> {
+    let found = matched(source, target, run).await?;
+    if found.is_empty() {
         return Ok(found);
     }
-    // The lock gives the newest version; where that is not the one that was read, the transaction has moved forward and its
-    // reads were found unchanged, or it starts again. So what was read still holds.
     let keys: Vec<Bytes> = found.iter().map(|(_, key)| key.clone()).collect();
-    let values = run.txn.lock(&keys, LockMode::Update, WaitPolicy::Wait).await?;
-    let mut values = values.into_iter();
-    found.retain(|_| values.next().is_some_and(|locked| locked.value.is_some()));
-    Ok(found)
+    let values = run.txn.lock(&keys, mode, WaitPolicy::Wait).await?;
+    let mut kept = Vec::with_capacity(found.len());
+    for ((row, key), locked) in found.into_iter().zip(values) {
+        run.check()?;
+        let Some(value) = locked.value else { continue };
+        if !locked.newer {
+            // What was read is the newest; or the transaction has moved forward and found all of its reads unchanged.
+            kept.push((row, key));
+            continue;
+        }
+        let pins = Pins::from([(mark, recheck::pin(&target.layouts, &key, &value)?)]);
+        let again = recheck::run_again(source, pins, run).await?;
+        kept.extend(again.into_iter().next().map(|row| (row, key)));
+    }
+    Ok(kept)
 }

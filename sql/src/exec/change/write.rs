@@ -25,14 +25,19 @@ type Key = Bytes;
 pub(super) struct Claimed(BTreeMap<Key, Option<Bytes>>);
 
 impl Claimed {
-    /// Locks what is not locked yet.
-    pub async fn claim(&mut self, keys: impl IntoIterator<Item = Key>, run: &mut Run<'_>) -> Result<()> {
+    /// Locks what is not locked yet. A key is taken when it is taken now, whatever the transaction sees; with `visible` one that
+    /// it cannot see is a conflict (REPEATABLE READ).
+    pub async fn claim(&mut self, keys: impl IntoIterator<Item = Key>, visible: bool, run: &mut Run<'_>) -> Result<()> {
         let wanted: BTreeSet<Key> = keys.into_iter().filter(|key| !self.0.contains_key(key)).collect();
         if wanted.is_empty() {
             return Ok(());
         }
         let wanted: Vec<Key> = wanted.into_iter().collect();
-        let locked = run.txn.lock(&wanted, LockMode::Update, WaitPolicy::Wait).await?;
+        let locked = if visible {
+            run.txn.lock(&wanted, LockMode::Update, WaitPolicy::Wait).await?
+        } else {
+            run.txn.lock_latest(&wanted, LockMode::Update, WaitPolicy::Wait).await?
+        };
         self.0.extend(wanted.into_iter().zip(locked.into_iter().map(|locked| locked.value)));
         Ok(())
     }

@@ -34,6 +34,10 @@ fn clocks(registry: &mut Registry) {
         .stable();
     }
     define!(registry, "statement_timestamp() timestamptz", |call| TimestampTz(call.context.statement_micros)).stable();
+    define!(registry, "follower_read_timestamp() timestamptz", |call| TimestampTz(
+        call.context.statement_micros - crate::session::FOLLOWER_LAG_MICROS
+    ))
+    .stable();
     define!(registry, "clock_timestamp() timestamptz", |call| clock(call).map(TimestampTz)).volatile();
     define!(registry, "current_timestamp(int4) timestamptz", |call, digits: i32| {
         TimestampTz(datetime::round_micros(call.context.transaction_micros, digits))
