@@ -23,6 +23,7 @@ use crate::{
     error::{End, Fault, Outcome, error_response, notice_response},
     extended::{OpenPortal, PreparedStatement},
     message::{ClientMessage, Invalid, SqlErrorText},
+    pipeline::Pipeline,
     wire::{Incoming, Wire},
 };
 
@@ -33,8 +34,11 @@ pub(crate) struct Connection {
     pub(crate) statements: BTreeMap<String, Arc<PreparedStatement>>,
     pub(crate) portals: BTreeMap<String, OpenPortal>,
     pub(crate) guard: Guard,
+    pub(crate) pipeline: Pipeline,
     /// An error in the extended protocol: everything up to the next Sync is thrown away.
     skipping: bool,
+    /// The client has the turn: ReadyForQuery was the last word.
+    clients_turn: bool,
 }
 
 /// What may disturb a running statement.
@@ -46,7 +50,16 @@ pub(crate) struct Guard {
 impl Connection {
     pub(crate) fn new(wire: Wire, session: Session, shutdown: watch::Receiver<bool>) -> Connection {
         let guard = Guard { canceller: session.canceller(), shutdown };
-        Connection { wire, session, statements: BTreeMap::new(), portals: BTreeMap::new(), guard, skipping: false }
+        Connection {
+            wire,
+            session,
+            statements: BTreeMap::new(),
+            portals: BTreeMap::new(),
+            guard,
+            pipeline: Pipeline::new(),
+            skipping: false,
+            clients_turn: false,
+        }
     }
 
     /// Serves the client until one side ends it. The client has been told why, where it can be told.
@@ -85,39 +98,66 @@ impl Connection {
         }
     }
 
+    /// Waits for the client, if it does not take too long.
     async fn wait(&mut self) -> Result<Incoming, End> {
+        let limit = self.session.idle_limit().filter(|_| self.clients_turn);
+        let too_long = async {
+            match limit {
+                Some((limit, error)) => {
+                    tokio::time::sleep(limit).await;
+                    error
+                }
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             incoming = self.wire.next() => incoming,
             () = self.guard.stopping() => Err(End::shutdown()),
+            error = too_long => Err(End::Fatal(error)),
         }
     }
 
     /// Takes one message from its arrival to its answer.
     async fn handle(&mut self, incoming: Incoming) -> Result<(), End> {
-        let (tag, message) = match incoming {
-            Incoming::Message { tag, body } => (tag, ClientMessage::decode(tag, body)),
+        self.clients_turn = false;
+        let (tag, body) = match incoming {
+            Incoming::Message { tag, body } => (tag, body),
             Incoming::TooLarge { tag, length } => {
                 return self.refuse(tag, too_large(length)).await;
             }
         };
-        match message {
+        if !self.skipping {
+            self.note_message(tag, &body);
+        }
+        match ClientMessage::decode(tag, body) {
             Ok(ClientMessage::Terminate) => Err(End::Terminated),
             Ok(ClientMessage::Sync) => self.sync().await,
             Ok(_) if self.skipping => Ok(()),
             Ok(ClientMessage::Query(text)) => Box::pin(self.query(&text)).await,
-            Ok(message) => match self.extended(message).await {
-                Ok(()) => Ok(()),
-                Err(fault) => {
-                    self.report(fault).await?;
-                    self.skipping = true;
-                    Ok(())
-                }
-            },
+            Ok(message) => {
+                self.forget_unrepeatable(&message);
+                let outcome = self.extended(message).await;
+                self.settle(outcome).await
+            }
             Err(Invalid::Malformed(message)) => Err(End::violation(message)),
             Err(Invalid::UnknownType(tag)) => Err(End::violation(format!("invalid frontend message type {tag}"))),
             Err(Invalid::Encoding(text)) => self.refuse(tag, text.into_error()).await,
         }
+    }
+
+    /// The outcome of a message of the extended protocol: after an error everything up to the next Sync is skipped, unless the
+    /// pipeline so far can be repeated.
+    async fn settle(&mut self, mut outcome: Outcome<()>) -> Result<(), End> {
+        while let Err(fault) = outcome {
+            if !self.taken_back(&fault).await? {
+                self.report(fault).await?;
+                self.skipping = true;
+                return Ok(());
+            }
+            outcome = Box::pin(self.replay()).await;
+        }
+        Ok(())
     }
 
     /// Answers a message that cannot be executed, in the way of the protocol that it belongs to.
@@ -135,7 +175,7 @@ impl Connection {
         }
     }
 
-    async fn extended(&mut self, message: ClientMessage) -> Outcome<()> {
+    pub(crate) async fn extended(&mut self, message: ClientMessage) -> Outcome<()> {
         match message {
             ClientMessage::Parse { name, query, types } => Box::pin(self.parse(name, &query, &types)).await,
             ClientMessage::Bind(bind) => self.bind(&bind),
@@ -157,10 +197,10 @@ impl Connection {
 
     /// The end of a pipeline.
     async fn sync(&mut self) -> Result<(), End> {
-        self.skipping = false;
-        let ended = self.guard.drive(&mut self.wire, pin!(self.session.sync())).await?;
-        if let Err(error) = ended {
-            self.report(Fault::Error(error)).await?;
+        if !std::mem::take(&mut self.skipping) {
+            let outcome = self.guard.drive(&mut self.wire, pin!(self.session.sync())).await?;
+            self.settle(outcome.map_err(Fault::Error)).await?;
+            self.skipping = false;
         }
         self.ready().await
     }
@@ -192,6 +232,8 @@ impl Connection {
             self.portals.clear();
         }
         self.wire.put(&ReadyForQuery::new(status))?;
+        self.pipeline.end();
+        self.clients_turn = true;
         self.wire.flush().await
     }
 

@@ -8,7 +8,9 @@
 //!    decodes it with every length checked.
 //! 3. `simple` runs a text of statements, `extended` statements and portals by name, `copy` a COPY FROM STDIN. All of them
 //!    call the session through `Guard::drive`, which never drops a call half way and cancels it when the client vanishes.
-//! 4. `rows` writes values straight into the output buffer. It leaves at Sync, Flush, the end of a query, or when it is large:
+//! 4. `pipeline` keeps what has been handled since the client was told anything: where the cluster asks for it, and nothing
+//!    has been sent yet, it is executed once more and the client never knows.
+//! 5. `rows` writes values straight into the output buffer. It leaves at Sync, Flush, the end of a query, or when it is large:
 //!    then a slow client holds back its own statement and nobody else's.
 //!
 //! **Invariant**: knows messages and sockets, but not what a statement means. Nothing here decides about a transaction; an
@@ -21,6 +23,7 @@ mod error;
 mod extended;
 mod listener;
 mod message;
+mod pipeline;
 mod rows;
 mod simple;
 mod startup;

@@ -19,8 +19,12 @@ impl Connection {
     pub(crate) async fn query(&mut self, text: &str) -> Result<(), End> {
         self.statements.remove("");
         self.portals.remove("");
-        if let Err(fault) = self.run_text(text).await {
-            self.report(fault).await?;
+        self.pipeline.begins_with_text();
+        while let Err(fault) = self.run_text(text).await {
+            if !self.taken_back(&fault).await? {
+                self.report(fault).await?;
+                break;
+            }
         }
         self.ready().await
     }

@@ -52,10 +52,19 @@ pub(crate) struct Wire {
     input: BytesMut,
     output: BytesMut,
     message_bytes_max: usize,
+    /// Counts the times that output was sent.
+    sent: u64,
     /// Bytes of an oversized message that are still to be thrown away.
     skip_bytes: usize,
     /// The client has closed its end, or the connection broke.
     closed: bool,
+}
+
+/// See [`Wire::mark`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    sent: u64,
+    length: usize,
 }
 
 impl Wire {
@@ -65,6 +74,7 @@ impl Wire {
             input: BytesMut::with_capacity(8 << 10),
             output: BytesMut::with_capacity(8 << 10),
             message_bytes_max: message_bytes_max.min(PROTOCOL_MESSAGE_BYTES_MAX),
+            sent: 0,
             skip_bytes: 0,
             closed: false,
         }
@@ -203,12 +213,29 @@ impl Wire {
         &mut self.output
     }
 
+    /// Where the output stands, to take back what comes after.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { sent: self.sent, length: self.output.len() }
+    }
+
+    /// Takes back the output since the mark, of which nothing has been sent.
+    pub(crate) fn take_back(&mut self, mark: Mark) {
+        assert!(self.is_all_here(mark), "output that was sent cannot be taken back");
+        self.output.truncate(mark.length);
+    }
+
+    /// Whether nothing since the mark has been sent.
+    pub(crate) fn is_all_here(&self, mark: Mark) -> bool {
+        self.sent == mark.sent && self.output.len() >= mark.length
+    }
+
     /// Sends the output when there is much of it: this is where a slow client holds back a fast query.
     pub(crate) async fn flush_if_large(&mut self) -> Result<(), End> {
         if self.output.len() >= OUTPUT_BYTES_HIGH { self.flush().await } else { Ok(()) }
     }
 
     pub(crate) async fn flush(&mut self) -> Result<(), End> {
+        self.sent += u64::from(!self.output.is_empty());
         let sent = async {
             self.io.write_all_buf(&mut self.output).await?;
             self.io.flush().await

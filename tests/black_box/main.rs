@@ -5,5 +5,6 @@ mod common;
 mod demo;
 mod limits;
 mod psql;
+mod retry;
 mod sql;
 mod wire;
