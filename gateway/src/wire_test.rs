@@ -109,3 +109,21 @@ async fn output_waits_for_a_flush() {
     far.read_exact(&mut bytes).await.unwrap();
     assert_eq!(&bytes, b"1\0\0\0\x04");
 }
+
+#[tokio::test]
+async fn output_can_be_taken_back_until_it_is_sent() {
+    let (mut wire, _far) = wire(1000);
+    wire.put(&ParseComplete::new()).unwrap();
+    let mark = wire.mark();
+    wire.put(&ParseComplete::new()).unwrap();
+    assert!(wire.is_all_here(mark));
+    wire.take_back(mark);
+    assert_eq!(wire.output().len(), 5, "what was there before stays");
+    wire.put(&ParseComplete::new()).unwrap();
+    wire.flush().await.unwrap();
+    assert!(!wire.is_all_here(mark), "some of it is gone");
+    // Nothing was there to be sent: nothing has left.
+    let mark = wire.mark();
+    wire.flush().await.unwrap();
+    assert!(wire.is_all_here(mark));
+}
