@@ -146,6 +146,9 @@ fn parse_one(text: &str, piece: &[TokenWithSpan], all: &[TokenWithSpan]) -> Resu
         Some((tokens, time)) => (tokens, Some(time)),
         None => (piece.to_vec(), None),
     };
+    if let Some(token) = transaction::nested_as_of(&tokens) {
+        return Err(near(text, token));
+    }
     let mut parser = parser(rescue::rescue(tokens));
     let body = match own::read(&mut parser) {
         Some(read) => match read.map_err(fail)? {

@@ -117,7 +117,7 @@ fn times_of_the_past() {
         read("explain select 1 as of system time now() - interval '1 s'"),
         ("EXPLAIN SELECT 1".into(), Some("now() - INTERVAL '1 s'".into()))
     );
-    assert_eq!(error("select * from (select 1 as of system time '-1s') x").0, "syntax error at or near \"system\"");
+    assert_eq!(error("select * from (select 1 as of system time '-1s') x").0, "syntax error at or near \"as\"");
 }
 
 #[test]

@@ -139,8 +139,16 @@ fn mode(parser: &mut Parser<'_>) -> Result<Mode, ParserError> {
     })
 }
 
-/// Takes `AS OF SYSTEM TIME expression` out of a query, where it may stand at the end of FROM or of the whole. Within
-/// parentheses it is left for the parser to refuse: all of a statement reads at one time.
+/// The first `AS OF SYSTEM TIME` that stands where it cannot: within a query. All of a statement reads at one time.
+pub(super) fn nested_as_of(tokens: &[TokenWithSpan]) -> Option<&TokenWithSpan> {
+    if tokens.first().is_some_and(|first| ["BEGIN", "START", "SET"].iter().any(|word| is_word(first, word))) {
+        return None;
+    }
+    let found = (0..tokens.len()).find(|at| starts(&tokens[*at..], &["AS", "OF", "SYSTEM", "TIME"]));
+    found.map(|at| &tokens[at])
+}
+
+/// Takes `AS OF SYSTEM TIME expression` out of a query, where it may stand at the end of FROM or of the whole.
 pub(super) fn take_as_of(
     tokens: &[TokenWithSpan],
 ) -> Result<Option<(Vec<TokenWithSpan>, Box<ast::Expr>)>, ParserError> {
