@@ -27,7 +27,9 @@ pub(super) fn classify(body: &Body) -> Class {
         Body::Own(own) => {
             return match &**own {
                 OwnStatement::Transaction(_) => Class::Control,
-                OwnStatement::Maintenance { .. } | OwnStatement::AlterSequence(_) => Class::Transactional,
+                OwnStatement::Maintenance { .. }
+                | OwnStatement::AlterSequence(_)
+                | OwnStatement::TransferLeader { .. } => Class::Transactional,
             };
         }
         Body::SplitAt { .. } | Body::Empty => return Class::Transactional,
