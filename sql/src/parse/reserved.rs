@@ -46,14 +46,20 @@ pub(super) fn after_from(tokens: &[TokenWithSpan]) -> Option<&TokenWithSpan> {
 
 /// The first reserved word that the parser took for the name of a table, or of an output column without AS.
 pub(super) fn taken_for_name<'t>(statement: &ast::Statement, tokens: &'t [TokenWithSpan]) -> Option<&'t TokenWithSpan> {
-    match statement.visit(&mut Names { tokens }) {
-        ControlFlow::Break(token) => Some(token),
-        ControlFlow::Continue(()) => None,
-    }
+    let mut names = Names { tokens, names_new: true };
+    // The visitor leaves the name of a new table out.
+    let new = match statement {
+        ast::Statement::CreateTable(create) => names.pre_visit_relation(&create.name),
+        _ => ControlFlow::Continue(()),
+    };
+    names.names_new = false;
+    new.break_value().or_else(|| statement.visit(&mut names).break_value())
 }
 
 struct Names<'t> {
     tokens: &'t [TokenWithSpan],
+    /// In front of a parenthesis a word may be the name of a function; the name of a new table is none.
+    names_new: bool,
 }
 
 impl<'t> Names<'t> {
@@ -70,7 +76,7 @@ impl<'t> Visitor for Names<'t> {
         let Some(ast::ObjectNamePart::Identifier(first)) = relation.0.first() else { return ControlFlow::Continue(()) };
         if is_plain(first, RESERVED)
             && let Some(at) = self.at(first.span.start)
-            && self.tokens.get(at + 1).is_none_or(|next| next.token != Token::LParen)
+            && (self.names_new || self.tokens.get(at + 1).is_none_or(|next| next.token != Token::LParen))
         {
             return ControlFlow::Break(&self.tokens[at]);
         }
