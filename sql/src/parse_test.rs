@@ -74,7 +74,7 @@ fn reserved_words_are_no_names() {
         "select * from \"where\", s.where",
         "select a is distinct from not b, substring(a from case when b then 1 end) from t",
         "select * from lateral (select 1) x",
-        "select trim(leading from a), extract(day from b) from t",
+        "select trim(leading 'x' from a), extract(day from b) from t",
         "select 1 all",
     ] {
         parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
