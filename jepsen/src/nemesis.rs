@@ -61,8 +61,8 @@ pub struct Schedule {
 
 impl Schedule {
     /// Draws a few kinds of faults and strews them over the run, so that some seeds test one kind hard and others a mixture.
-    pub fn draw(rng: &mut Rng, length: Duration) -> Schedule {
-        let mut kinds = Fault::ALL.to_vec();
+    pub fn draw(rng: &mut Rng, length: Duration, kinds: &[Fault]) -> Schedule {
+        let mut kinds = kinds.to_vec();
         rng.shuffle(&mut kinds);
         kinds.truncate(rng.between(1, 4) as usize);
         Schedule::draw_from(rng, length, &kinds)

@@ -14,6 +14,7 @@ use clap::Parser;
 use jepsen::{
     nemesis::Fault,
     sim::{NAMES, Planted, Report, RunOptions, run},
+    workload::{Isolation, Shape},
 };
 
 /// Deterministic simulation of a whole cluster under faults
@@ -25,8 +26,8 @@ struct Arguments {
     /// The first seed; with `--seeds 1 --trace` this replays one run
     #[arg(long, env = "LOCUS_SIM_SEED", default_value_t = 1)]
     seed: u64,
-    /// bank, list-append or register; all in turn when not given
-    #[arg(long, env = "LOCUS_SIM_WORKLOAD")]
+    /// One of the workloads (`--workload help` lists them); all in turn when not given
+    #[arg(long, env = "LOCUS_SIM_WORKLOAD", value_parser = known_workload)]
     workload: Option<String>,
     /// Simulated seconds of load and faults in each run
     #[arg(long, env = "LOCUS_SIM_SECONDS", default_value_t = 12)]
@@ -37,15 +38,28 @@ struct Arguments {
     /// Run every hundredth seed twice and compare the traces
     #[arg(long, env = "LOCUS_SIM_TWICE", default_value_t = 100)]
     twice_every: u64,
+    /// read-committed, repeatable-read or serializable; drawn from the seed when not given
+    #[arg(long, env = "LOCUS_SIM_ISOLATION")]
+    isolation: Option<Isolation>,
+    /// one-range, many-ranges or secondary-index; drawn from the seed when not given
+    #[arg(long, env = "LOCUS_SIM_SHAPE")]
+    shape: Option<Shape>,
+    /// Write the history of every failing run to a file in this directory
+    #[arg(long, env = "LOCUS_SIM_HISTORIES")]
+    histories: Option<std::path::PathBuf>,
     /// Print the trace of every run
     #[arg(long, env = "LOCUS_SIM_TRACE")]
     trace: bool,
     /// Only these kinds of faults, by name (CrashAll,SlowDisk); each seed draws its own when not given
     #[arg(long, env = "LOCUS_SIM_FAULTS", value_delimiter = ',', value_parser = fault)]
     faults: Vec<Fault>,
-    /// Plant a bug: ack-before-fsync, serve-after-lease, skip-refresh, reuse-timestamps, apply-twice
+    /// Plant a bug, by name (`--plant help` lists them)
     #[arg(long, env = "LOCUS_SIM_PLANT", value_parser = planted)]
     plant: Option<Planted>,
+}
+
+fn known_workload(name: &str) -> Result<String, String> {
+    if NAMES.contains(&name) { Ok(name.to_owned()) } else { Err(format!("one of {}", NAMES.join(", "))) }
 }
 
 fn planted(name: &str) -> Result<Planted, String> {
@@ -65,7 +79,7 @@ struct Totals {
     green: u64,
     events: u64,
     simulated: Duration,
-    operations: [u64; 3],
+    operations: [usize; 3],
     faults: BTreeMap<Fault, u64>,
 }
 
@@ -98,6 +112,8 @@ fn one_seed(arguments: &Arguments, seed: u64, totals: &Mutex<Totals>) {
     options.length = Duration::from_secs(arguments.seconds);
     options.planted = arguments.plant;
     options.faults = (!arguments.faults.is_empty()).then(|| arguments.faults.clone());
+    options.isolation = arguments.isolation;
+    options.shape = arguments.shape;
     options.keep_trace = arguments.trace;
     let mut report = run(&options);
     if arguments.twice_every > 0 && seed.is_multiple_of(arguments.twice_every) {
@@ -113,9 +129,20 @@ fn one_seed(arguments: &Arguments, seed: u64, totals: &Mutex<Totals>) {
         println!(
             "seed {seed} {name}: FAILED   replay: cargo xtask sim --seed {seed} --seeds 1 --workload {name} --trace"
         );
+        println!("  {}, {}", report.parameters.isolation, report.parameters.shape);
         report.failures.iter().for_each(|failure| println!("  {failure}"));
+        keep_history(arguments, &report);
     }
     add(&mut totals.lock().unwrap_or_else(std::sync::PoisonError::into_inner), &report);
+}
+
+fn keep_history(arguments: &Arguments, report: &Report) {
+    let Some(directory) = &arguments.histories else { return };
+    let path = directory.join(format!("{}-{}.edn", report.workload, report.seed));
+    match std::fs::write(&path, &report.history) {
+        Ok(()) => println!("  history: {}", path.display()),
+        Err(error) => println!("  the history could not be written to {}: {error}", path.display()),
+    }
 }
 
 fn add(totals: &mut Totals, report: &Report) {
@@ -123,7 +150,10 @@ fn add(totals: &mut Totals, report: &Report) {
     totals.green += u64::from(report.is_green());
     totals.events += report.events;
     totals.simulated += report.simulated;
-    for (total, count) in totals.operations.iter_mut().zip([report.committed, report.aborted, report.unknown]) {
+    let operations = report.operations;
+    for (total, count) in
+        totals.operations.iter_mut().zip([operations.committed, operations.aborted, operations.unknown])
+    {
         *total += count;
     }
     for (fault, count) in &report.faults {

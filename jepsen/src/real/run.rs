@@ -31,8 +31,7 @@ use super::{
     world::RealWorld,
 };
 use crate::{
-    check::{self, Anomaly, Decision, Level, Verdict},
-    history::Counts,
+    check::{Anomaly, Decision, Level, Verdict},
     report,
     workload::{self, Client, Connection, Isolation, Parameters, Workload, World},
 };
@@ -388,12 +387,13 @@ impl<'a> Run<'a> {
         if recovery.is_some_and(|recovery| recovery.half_throughput_ms.is_none()) {
             problems.push(format!("not recovered within {} s", RECOVERY_MAX.as_secs()));
         }
-        let (committed, aborted, unknown) = self.workload.counts();
-        let counts = Counts { committed: committed as usize, aborted: aborted as usize, unknown: unknown as usize };
-        let model = model(self.options.parameters.isolation, self.world.is_locus());
-        let verdict = Verdict::new(model, counts, found);
+        let model = match self.world.is_locus() {
+            true => self.workload.promise(),
+            false => foreign_model(self.options.parameters.isolation),
+        };
+        let verdict = Verdict::new(model, self.workload.counts(), found);
         let (forbidden, permitted): (Vec<&Anomaly>, Vec<&Anomaly>) =
-            verdict.anomalies.iter().partition(|anomaly| is_forbidden(anomaly.kind, model));
+            verdict.anomalies.iter().partition(|anomaly| workload::is_forbidden(anomaly.kind, model));
         let judgement = match verdict.decision {
             Decision::Violated => Judgement::Violated,
             _ if !problems.is_empty() => Judgement::Violated,
@@ -426,18 +426,13 @@ impl<'a> Run<'a> {
     }
 }
 
-/// What Locus promises at a level, and what other servers do: their SERIALIZABLE need not be strict.
-fn model(isolation: Isolation, is_locus: bool) -> Level {
+/// What other servers promise: their SERIALIZABLE need not be strict.
+fn foreign_model(isolation: Isolation) -> Level {
     match isolation {
-        Isolation::Serializable if is_locus => Level::StrictSerializable,
         Isolation::Serializable => Level::Serializable,
         Isolation::RepeatableRead => Level::SnapshotIsolation,
         Isolation::ReadCommitted => Level::ReadCommitted,
     }
-}
-
-fn is_forbidden(kind: check::Kind, model: Level) -> bool {
-    kind.is_always_wrong() || kind.violates().iter().any(|weaker| model.implies(*weaker))
 }
 
 /// `kill-leader+split`; `none`.

@@ -15,7 +15,7 @@ use super::{
     gateways::{Gateway, Gateways, Slot},
     network::{Endpoint, Network},
     node::{ClockError, SimNode},
-    run::Planted,
+    planted::Planted,
     trace::Trace,
     world::World,
 };
@@ -74,13 +74,11 @@ impl Cluster {
         let addresses: BTreeMap<NodeId, String> = (1..=NODES).map(|id| (NodeId(id), format!("n{id}"))).collect();
         let client = Arc::new(self.world.client(gateway, runtime.clone()));
         let router = Router::new(client, runtime.clone(), RouterOptions::new(addresses));
-        let faults = txn::client::Faults {
-            skip_refresh: self.planted == Some(Planted::SkipRefresh),
-            ..txn::client::Faults::default()
-        };
+        let faults = Planted::in_coordinators(self.planted);
         let options = txn::client::Options { faults, ..txn::client::Options::default() };
         let client = TxnClient::new(Arc::new(router), runtime.clone(), options);
-        let options = sql::session::Options { garbage_interval: None, ..Default::default() };
+        let faults = Planted::in_sessions(self.planted);
+        let options = sql::session::Options { garbage_interval: None, faults, ..Default::default() };
         let database = Database::new(client.clone(), options);
         *self.slots[gateway as usize].lock() = Some(Gateway { database, client, runtime });
     }
@@ -130,14 +128,11 @@ fn node(id: NodeId, ids: &[NodeId], planted: Option<Planted>, rng: &mut Rng) -> 
     options.split_bytes = 256 << 10;
     options.log_bytes_max = 32 << 10;
     options.snapshot_chunk_bytes = 1 << 10;
-    options.faults = store::Faults {
-        ack_before_fsync: planted == Some(Planted::AckBeforeFsync),
-        serve_after_lease: planted == Some(Planted::ServeAfterLease),
-        reuse_timestamps_after_failover: planted == Some(Planted::ReuseTimestamps),
-        apply_twice: planted == Some(Planted::ApplyTwice),
-    };
+    options.faults = Planted::in_storage(planted);
     let pushdown: Arc<dyn txn::Pushdown> = Arc::new(sql::pushdown::Compiler);
-    let factory = txn::server::evaluate_factory(pushdown, txn::server::Options::default());
+    let faults = Planted::on_leaders(planted);
+    let server = txn::server::Options { faults, ..txn::server::Options::default() };
+    let factory = txn::server::evaluate_factory(pushdown, server);
     let clock = ClockError {
         offset: Duration::from_secs(rng.below(1000)),
         drift_ppm: rng.between(0, 10_000) as i64 - 5_000,

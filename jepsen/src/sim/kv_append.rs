@@ -8,12 +8,13 @@ use txn::{LockMode, ScanRequest, TxnClient, WaitPolicy};
 
 use super::gateways::{Gateway, Gateways};
 use crate::{
-    check::{self, Anomaly},
-    history::{Outcome, Step},
+    check::{self, Anomaly, Level},
+    history::{Counts, Outcome, Step},
+    nemesis::Fault,
     workload::{
         Client, Failed, Failure, Workload,
         list_append::{KEYS, draw, parse},
-        record::Recorder,
+        scenario::Recorder,
     },
 };
 
@@ -80,12 +81,20 @@ impl Workload for KvAppend {
         })
     }
 
-    fn counts(&self) -> (u64, u64, u64) {
-        self.history.counts()
+    fn promise(&self) -> Level {
+        Level::StrictSerializable
+    }
+
+    fn bears(&self, _fault: Fault) -> bool {
+        true
+    }
+
+    fn counts(&self) -> Counts {
+        self.history.lock().counts()
     }
 
     fn edn(&self) -> String {
-        self.history.edn()
+        self.history.lock().to_edn()
     }
 }
 

@@ -7,9 +7,11 @@ pub mod kv_append;
 pub mod nemesis;
 pub mod network;
 pub mod node;
+pub mod planted;
 pub mod trace;
 pub mod world;
 
 mod run;
 
-pub use run::{NAMES, Planted, Report, RunOptions, run};
+pub use planted::Planted;
+pub use run::{NAMES, Report, RunOptions, run};

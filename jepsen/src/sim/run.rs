@@ -17,44 +17,14 @@ use super::{
     gateways::Gateway,
     kv_append::KvAppend,
     nemesis::Nemesis,
+    planted::Planted,
 };
 use crate::{
     check::{Anomaly, Kind},
-    history::Outcome,
+    history::{Counts, Outcome},
     nemesis::{Fault, Schedule},
     workload::{self, Client, Isolation, Parameters, Shape, Workload},
 };
-
-/// Bugs planted on purpose, to prove that the simulator finds such bugs. Run-time switches that only tests turn on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Planted {
-    AckBeforeFsync,
-    ServeAfterLease,
-    SkipRefresh,
-    ReuseTimestamps,
-    ApplyTwice,
-}
-
-impl Planted {
-    pub const ALL: [Planted; 5] = [
-        Planted::AckBeforeFsync,
-        Planted::ServeAfterLease,
-        Planted::SkipRefresh,
-        Planted::ReuseTimestamps,
-        Planted::ApplyTwice,
-    ];
-
-    /// As the command line names it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Planted::AckBeforeFsync => "ack-before-fsync",
-            Planted::ServeAfterLease => "serve-after-lease",
-            Planted::SkipRefresh => "skip-refresh",
-            Planted::ReuseTimestamps => "reuse-timestamps",
-            Planted::ApplyTwice => "apply-twice",
-        }
-    }
-}
 
 #[derive(Clone, Debug)]
 pub struct RunOptions {
@@ -100,9 +70,10 @@ pub struct Report {
     pub events: u64,
     pub simulated: Duration,
     pub faults: BTreeMap<Fault, u64>,
-    pub committed: u64,
-    pub aborted: u64,
-    pub unknown: u64,
+    pub operations: Counts,
+    pub parameters: Parameters,
+    /// Of a run that failed, in Jepsen's format.
+    pub history: String,
     /// Anomalies, replicas that differ, nodes that stopped, clusters that did not recover.
     pub failures: Vec<String>,
 }
@@ -115,6 +86,9 @@ impl Report {
 
 /// How long a healed cluster gets to answer again.
 const RECOVERY: Duration = Duration::from_secs(60);
+
+/// How long the replicas of a healed cluster may differ: a follower may need a snapshot.
+const SETTLING: Duration = Duration::from_secs(10);
 
 /// The longest pause of a client between two operations.
 const THINK: Duration = Duration::from_millis(20);
@@ -142,7 +116,7 @@ fn draw_parameters(options: &RunOptions, rng: &mut Rng) -> Parameters {
         isolation: options.isolation.unwrap_or(isolation),
         shape: options.shape.unwrap_or(shape),
         clients: options.clients,
-        ..Parameters::default()
+        timeout: Duration::from_secs(rng.between(2, 10)),
     }
 }
 
@@ -166,7 +140,10 @@ pub fn run(options: &RunOptions) -> Report {
         Ok(()) => {
             schedule = match &options.faults {
                 Some(kinds) => Schedule::draw_from(&mut rng, options.length, kinds),
-                None => Schedule::draw(&mut rng, options.length),
+                None => {
+                    let bearable: Vec<Fault> = Fault::ALL.into_iter().filter(|fault| workload.bears(*fault)).collect();
+                    Schedule::draw(&mut rng, options.length, &bearable)
+                }
             };
             let busy = start_clients(&mut cluster, &workload, options, &parameters, &mut rng);
             Nemesis::new(&schedule, workload.clone(), rng.split()).unleash(&mut cluster, options.length);
@@ -174,7 +151,6 @@ pub fn run(options: &RunOptions) -> Report {
         }
     }
     failures.extend(cluster.world.fatal.iter().cloned());
-    let (committed, aborted, unknown) = workload.counts();
     Report {
         seed: options.seed,
         workload: options.workload.clone(),
@@ -183,9 +159,9 @@ pub fn run(options: &RunOptions) -> Report {
         events: cluster.world.events,
         simulated: Duration::from_nanos(cluster.world.now().0),
         faults: schedule.count_by_kind(),
-        committed,
-        aborted,
-        unknown,
+        operations: workload.counts(),
+        parameters,
+        history: if failures.is_empty() { String::new() } else { workload.edn() },
         failures,
     }
 }
@@ -256,10 +232,21 @@ fn finish(
             forbidden.map(Anomaly::to_string).collect()
         }
     };
-    let settled = cluster.world.now() + Duration::from_secs(10);
-    cluster.world.run_until(settled, || false);
-    failures.extend(divergence(cluster).iter().map(Anomaly::to_string));
+    failures.extend(settle(cluster).iter().map(Anomaly::to_string));
     failures
+}
+
+/// Waits until all replicas hold the same, within reason.
+fn settle(cluster: &mut Cluster) -> Vec<Anomaly> {
+    let limit = cluster.world.now() + SETTLING;
+    loop {
+        let differing = divergence(cluster);
+        if differing.is_empty() || cluster.world.now() >= limit {
+            return differing;
+        }
+        let next = cluster.world.now() + Duration::from_millis(500);
+        cluster.world.run_until(next, || false);
+    }
 }
 
 /// After a quiet time all replicas must hold the same data.

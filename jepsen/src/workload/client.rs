@@ -3,7 +3,7 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
-use base::Rng;
+use base::{BoxFuture, Rng};
 use futures::future::{self, Either};
 
 use super::{
@@ -116,7 +116,7 @@ impl Client {
 
     /// Connects where there is no connection, changes the gateway now and then, ends what a failure left open.
     async fn ready(&mut self) -> Result<()> {
-        if self.rng.chance(1, 10) {
+        if self.rng.chance(1, 30) {
             self.disconnect();
         }
         if std::mem::take(&mut self.left_open) && self.connection.is_some() {
@@ -174,6 +174,15 @@ pub struct Block<'a> {
 }
 
 impl Block<'_> {
+    /// The world's time.
+    pub fn now(&self) -> u64 {
+        self.client.now()
+    }
+
+    pub fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.client.world.sleep(duration)
+    }
+
     pub async fn query(&mut self, sql: &str) -> Result<Answer> {
         self.client.send(sql, Stage::Open).await
     }
@@ -181,6 +190,20 @@ impl Block<'_> {
     pub async fn commit(self) -> Result<()> {
         self.client.left_open = false;
         self.client.send("COMMIT", Stage::Committing).await.map(drop)
+    }
+
+    /// Commits, but hangs up when that takes longer.
+    pub async fn commit_within(self, patience: Duration) -> Result<()> {
+        let world = self.client.world.clone();
+        let committing = Box::pin(self.commit());
+        match future::select(committing, world.sleep(patience)).await {
+            Either::Left((outcome, _)) => outcome,
+            // The client is renamed when this is written down, and with that the connection is closed.
+            Either::Right(_) => {
+                let failure = Failure::Lost("the client hung up".into());
+                Err(Failed { outcome: failure.outcome(Stage::Committing), failure })
+            }
+        }
     }
 
     pub async fn rollback(self) -> Result<()> {
@@ -194,6 +217,12 @@ impl Block<'_> {
 }
 
 impl Failed {
+    /// The client itself decided not to go on, and will roll back.
+    pub fn declined(reason: &str) -> Failed {
+        let failure = Failure::Refused { sqlstate: "P0001".into(), message: reason.into() };
+        Failed { outcome: Outcome::Aborted, failure }
+    }
+
     /// Whether the server refused with this SQLSTATE.
     pub fn is(&self, sqlstate: &str) -> bool {
         self.failure.sqlstate() == Some(sqlstate)

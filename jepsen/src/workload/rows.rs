@@ -70,3 +70,10 @@ impl Rows {
         }
     }
 }
+
+/// Scatters numbers over `0..keys` (a power of two), each to a place of its own: what is written one after the other lies
+/// in different ranges.
+pub fn scatter(number: u64, keys: u64) -> u64 {
+    debug_assert!(keys.is_power_of_two());
+    number.wrapping_mul(0x9e37_79b9_7f4a_7c15 | 1) & (keys - 1)
+}

@@ -44,6 +44,11 @@ impl Answer {
         self.rows.first()?.first()?.as_deref()
     }
 
+    /// The only column of the first row, if it is a number.
+    pub fn number(&self) -> Option<i64> {
+        self.first()?.parse().ok()
+    }
+
     /// The first columns of all rows, as far as they are numbers.
     pub fn numbers(&self) -> Vec<i64> {
         self.rows.iter().filter_map(|row| row.first()?.as_deref()?.parse().ok()).collect()

@@ -365,6 +365,10 @@ impl Replica {
             Ok(data) => match self.raw.propose(Vec::new(), data) {
                 Ok(()) => {
                     cx.out.count("proposals");
+                    if cx.options.faults.ack_before_quorum && matches!(pending.work, Work::Command(_)) {
+                        let body = ResponseBody::Evaluated { reply: reply.clone(), replicated: true };
+                        cx.out.reply(pending.target, body, None);
+                    }
                     pending.stage = Stage::Proposed { reply };
                     if let Some(leading) = &mut self.leading {
                         leading.insert(token, pending);

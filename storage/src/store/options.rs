@@ -83,6 +83,8 @@ impl Options {
 pub struct Faults {
     /// Take the log for durable as soon as it is handed out.
     pub ack_before_fsync: bool,
+    /// Answer writes as soon as they are proposed.
+    pub ack_before_quorum: bool,
     /// Answer reads when the lease has run out, and never step down for lack of a quorum.
     pub serve_after_lease: bool,
     /// A new oracle begins below the ceiling of the one before.
