@@ -104,7 +104,10 @@ fn each_level_shows_what_the_manual_says() {
 
     let (snapshot, code) = postgres.list_append("repeatable-read");
     println!("repeatable read: {} committed, {:?}", snapshot["verdict"]["committed"], kinds(&snapshot));
-    assert_eq!(kinds(&snapshot), ["G2-item"], "write skew and nothing else");
+    let kinds_found = kinds(&snapshot);
+    assert!(kinds_found.contains(&"G2-item".to_owned()), "write skew: {kinds_found:?}");
+    // Some cycles lean on the order of a process or of time besides; nothing is there that is no write skew.
+    assert!(kinds_found.iter().all(|kind| kind.starts_with("G2-item")), "and nothing else: {kinds_found:?}");
     assert_eq!(code, 0, "which the level permits");
 
     let (committed, code) = postgres.list_append("read-committed");
