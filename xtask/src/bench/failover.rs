@@ -59,6 +59,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let more = acknowledged_until_abort(bench)?;
     let begin = now();
     demo.start()?;
+    // The gateway has another port now.
+    let url = demo.url()?;
     pause_until_success(&url, PROBE)?;
     println!("all processes killed and started again: SQL answers after {} ms", (now() - begin).as_millis());
     check_books(&url, acknowledged + more)
