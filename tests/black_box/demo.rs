@@ -131,3 +131,28 @@ async fn in_the_foreground_the_children_die_with_the_parent() {
     parent.wait().unwrap();
     eventually("the gateway is gone", async || tokio_postgres::connect(&url, NoTls).await.err().map(|_| ())).await;
 }
+
+/// DESIGN P5: a transaction over ranges that three nodes lead costs one round of consensus on the client's path.
+#[tokio::test]
+async fn a_transaction_over_three_leaders_costs_one_consensus_round() {
+    let demo = Demo::start(&["--empty"]);
+    let client = connect(&demo.url()).await;
+    client
+        .batch_execute(
+            "CREATE TABLE spread (id int PRIMARY KEY, n int NOT NULL); \
+             INSERT INTO spread VALUES (1, 0), (11, 0), (21, 0)",
+        )
+        .await
+        .unwrap();
+    client.batch_execute("ALTER TABLE spread SPLIT AT VALUES (10), (20)").await.unwrap();
+    // Leaders spread by themselves; the first row lies in range 2, which began as all of the user key space.
+    let leaders = "SELECT count(DISTINCT leader) FROM locus.ranges WHERE range_id > 1";
+    eventually("three leaders", async || (one(&client, leaders).await == "3").then_some(())).await;
+    // The first one may still meet beliefs from before the leaders moved.
+    for _ in 0..2 {
+        client.batch_execute("BEGIN; UPDATE spread SET n = n + 1 WHERE id IN (1, 11, 21); COMMIT").await.unwrap();
+    }
+    let rounds = "SELECT consensus_rounds FROM locus.last_commits WHERE pid = pg_backend_pid()";
+    assert_eq!(one(&client, rounds).await, "1");
+    assert_eq!(one(&client, "SELECT string_agg(n::text, ' ') FROM spread").await, "2 2 2");
+}

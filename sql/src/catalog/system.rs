@@ -168,6 +168,7 @@ impl SystemRows for SystemViews {
     async fn rows(&self, relation: &Relation, txn: &mut Txn, eval: &EvalContext) -> Result<Vec<Row>> {
         let mut output = Output { columns: relation.columns(), rows: Vec::new() };
         match (relation.schema.as_str(), relation.name.as_str()) {
+            (LOCUS, "last_commits") => self.locus_last_commits(&mut output),
             (LOCUS, "nodes") => self.locus_nodes(&mut output).await?,
             (LOCUS, "ranges") => self.locus_ranges(&mut output).await?,
             (LOCUS, "sessions") => self.locus_sessions(&mut output),

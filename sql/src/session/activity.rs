@@ -14,6 +14,7 @@ use std::{
 use base::{Runtime, TxnId};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
+use txn::CommitInfo;
 
 use crate::error::{Result, SqlError, SqlState};
 
@@ -96,4 +97,6 @@ pub struct Now {
     pub transaction_start: Option<i64>,
     /// The transaction that it has begun last.
     pub transaction: Option<TxnId>,
+    /// What its last transaction that wrote something has cost.
+    pub last_commit: Option<CommitInfo>,
 }

@@ -177,8 +177,12 @@ impl Session {
 
     pub(super) async fn commit(&mut self, transaction: Transaction) -> Result<()> {
         let Transaction { txn, changes, settings, .. } = transaction;
+        let wrote = !txn.is_read_only();
         match txn.commit().await {
-            Ok(_) => {
+            Ok(commit) => {
+                if wrote {
+                    self.activity.now.lock().last_commit = Some(commit);
+                }
                 self.indelible += 1;
                 self.settings.end_local();
                 changes.after_commit(&self.database).await;

@@ -158,6 +158,24 @@ impl SystemViews {
         }
     }
 
+    /// For each session what its last transaction that wrote something has cost on the client's path.
+    pub(super) fn locus_last_commits(&self, output: &mut Output<'_>) {
+        for activity in self.database.activities() {
+            let Some(commit) = activity.now.lock().last_commit else { continue };
+            let count = |value: u64| int8(value as i64);
+            output.row([
+                ("pid", int4(i64::from(activity.pid))),
+                ("commit_timestamp", count(commit.commit_ts.0)),
+                ("round_trips", count(commit.stats.round_trips)),
+                ("consensus_rounds", count(commit.stats.consensus_rounds)),
+                ("range_requests", count(commit.stats.range_requests)),
+                ("oracle_requests", count(commit.stats.stamps)),
+                ("refreshes", count(commit.stats.refreshes)),
+                ("lock_waits", count(commit.stats.lock_waits)),
+            ]);
+        }
+    }
+
     pub(super) fn locus_settings(&self, output: &mut Output<'_>) {
         for (name, value, description) in self.settings.all() {
             output.row([("name", text(name)), ("value", text(value)), ("description", text(description))]);
