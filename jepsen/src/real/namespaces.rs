@@ -46,7 +46,8 @@ pub async fn obstacle() -> Option<String> {
     if let Some(missing) = ["ip", "nft"].into_iter().find(|program| !command::exists(program)) {
         return Some(format!("{missing} is missing (Debian: apt-get install iproute2 nftables)"));
     }
-    let name = format!("{PREFIX}{}-probe", std::process::id());
+    // Several runs at the same time look at the same time.
+    let name = format!("{PREFIX}{}-{}-probe", std::process::id(), next_serial());
     let probe = async {
         command::run("ip", &["netns", "add", &name]).await?;
         command::run("ip", &["netns", "exec", &name, "nft", "list", "ruleset"]).await
@@ -60,8 +61,7 @@ pub async fn obstacle() -> Option<String> {
 impl Namespaces {
     /// Makes a namespace for each member; `members` are short names and addresses.
     pub async fn create(members: &[(String, Ipv4Addr)], relays: &[Ipv4Addr]) -> Result<Namespaces> {
-        static SERIAL: AtomicU32 = AtomicU32::new(0);
-        let tag = format!("{PREFIX}{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
+        let tag = format!("{PREFIX}{}-{}", std::process::id(), next_serial());
         let mut namespaces = Namespaces { tag, names: Vec::new() };
         let switch = namespaces.add("switch").await?;
         ip(&format!("-n {switch} link set lo up")).await?;
@@ -101,6 +101,11 @@ impl Drop for Namespaces {
     fn drop(&mut self) {
         self.names.drain(..).for_each(|name| remove(&name));
     }
+}
+
+fn next_serial() -> u32 {
+    static SERIAL: AtomicU32 = AtomicU32::new(0);
+    SERIAL.fetch_add(1, Ordering::Relaxed)
 }
 
 async fn ip(words: &str) -> Result<()> {
