@@ -50,6 +50,9 @@ impl Txn {
                 }
             }
         }
+        if missing.is_empty() {
+            return Ok(values);
+        }
         let deadline = self.client.deadline();
         let mut patience = Patience::until(deadline, None);
         let read_ts = self.timestamp_for(at).await?;
