@@ -16,12 +16,16 @@ pub fn anomaly<T: Body>(
     mut because: impl FnMut(&Operation<T>, &Operation<T>, Arc, [&str; 2]) -> (String, String),
 ) -> Anomaly {
     let length = found.cycle.len();
+    // T1 is the first in time.
+    let begin = |at: &usize| history.operations[found.cycle[*at].0 as usize].begin;
+    let first = (0..length).min_by_key(begin).unwrap_or(0);
+    let cycle: Vec<(u32, Arc)> = (0..length).map(|at| found.cycle[(first + at) % length]).collect();
     let names: Vec<String> = (1..=length).map(|number| format!("T{number}")).collect();
     let hops: Vec<Hop> = (0..length)
         .map(|at| {
-            let ((from, arc), next) = (found.cycle[at], (at + 1) % length);
+            let ((from, arc), next) = (cycle[at], (at + 1) % length);
             let from = &history.operations[from as usize];
-            let to = &history.operations[found.cycle[next].0 as usize];
+            let to = &history.operations[cycle[next].0 as usize];
             let pair = [names[at].as_str(), names[next].as_str()];
             let (key, reason) = if arc.is_of_time() {
                 (String::new(), of_time(from, to, arc, pair))
@@ -35,7 +39,8 @@ pub fn anomaly<T: Body>(
     for (hop, name) in hops.iter().zip(&names) {
         let end = hop.end_ns.map_or_else(|| "?".to_owned(), seconds);
         let (index, process, begin) = (hop.operation, hop.process, seconds(hop.begin_ns));
-        let _ = write!(text, "\n  {name} = operation {index} (process {process}, {begin} … {end}): {}", hop.steps);
+        let _ =
+            write!(text, "\n  {name} = operation {index} (process {process}, {begin} … {end}): {}", short(&hop.steps));
     }
     for (at, hop) in hops.iter().enumerate() {
         let (from, to) = (&names[at], &names[(at + 1) % length]);
@@ -73,5 +78,16 @@ fn of_time<T>(from: &Operation<T>, to: &Operation<T>, arc: Arc, [one, other]: [&
 }
 
 fn seconds(ns: u64) -> String {
-    format!("{:.6} s", ns as f64 / 1e9)
+    // Hand-made histories count from 0.
+    if ns < 1_000_000 { format!("{ns} ns") } else { format!("{:.6} s", ns as f64 / 1e9) }
+}
+
+/// Long lists make long lines.
+fn short(steps: &str) -> String {
+    const LENGTH_MAX: usize = 240;
+    let mut text: String = steps.chars().take(LENGTH_MAX).collect();
+    if text.len() < steps.len() {
+        text.push_str(" …");
+    }
+    text
 }

@@ -156,6 +156,9 @@ impl<'a> Cursor<'a> {
         if self.text.get(self.at) == Some(&b'{') {
             return self.items(b'}', depth).map(Value::Set);
         }
+        if self.token().is_empty() {
+            return Err(self.error("a tag has no name"));
+        }
         let name = self.keyword()?.to_owned();
         Ok(Value::Tagged(name, Box::new(self.value_at_depth(depth + 1)?)))
     }
@@ -257,9 +260,11 @@ impl<'a> Cursor<'a> {
                 b'#' => {
                     // A set, or a tag of the value that follows.
                     self.at += 1;
-                    if self.text.get(self.at) != Some(&b'{') {
-                        self.at += self.token().len();
+                    let is_set = self.text.get(self.at) == Some(&b'{');
+                    if !is_set && self.token().is_empty() {
+                        return Err(self.error("a tag has no name"));
                     }
+                    self.at += if is_set { 0 } else { self.token().len() };
                     is_whole = false;
                 }
                 _ => self.at += self.token().len().max(1),

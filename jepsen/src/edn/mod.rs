@@ -122,3 +122,7 @@ fn write_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     }
     f.write_str("\"")
 }
+
+#[cfg(test)]
+#[path = "edn_test.rs"]
+mod tests;

@@ -131,3 +131,7 @@ impl Counts {
         self.committed + self.aborted + self.unknown
     }
 }
+
+#[cfg(test)]
+#[path = "history_test.rs"]
+mod tests;

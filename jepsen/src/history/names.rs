@@ -47,10 +47,15 @@ impl Names {
         Shown { id, text: id.checked_sub(FIRST).and_then(|at| self.texts.get(at as usize)).map(String::as_str) }
     }
 
-    /// A list as EDN.
+    /// A list as EDN, for people: of a long one the beginning and the end.
     pub fn show_list(&self, ids: &[u64]) -> String {
-        let items: Vec<String> = ids.iter().map(|id| self.show(*id).to_string()).collect();
-        format!("[{}]", items.join(" "))
+        const HEAD: usize = 2;
+        const TAIL: usize = 8;
+        let show = |ids: &[u64]| ids.iter().map(|id| self.show(*id).to_string()).collect::<Vec<_>>().join(" ");
+        if ids.len() <= HEAD + TAIL + 2 {
+            return format!("[{}]", show(ids));
+        }
+        format!("[{} … {}]", show(&ids[..HEAD]), show(&ids[ids.len() - TAIL..]))
     }
 }
 

@@ -53,11 +53,13 @@ impl<'a> Charts<'a> {
 
     /// Committed operations: median, 95 of 100, and the slowest, on a logarithmic scale.
     pub fn latency(&self) -> Markup {
-        let all = || self.buckets.iter().flat_map(|bucket| bucket.latencies.iter().copied()).map(|ns| ns.max(1));
-        let (Some(least), Some(most)) = (all().min(), all().max()) else {
+        // The curves begin at the medians: a single fast operation does not stretch the scale.
+        let quantiles =
+            |quantile: f64| self.buckets.iter().filter_map(move |bucket| quantile_of(&bucket.latencies, quantile));
+        let (Some(least), Some(most)) = (quantiles(0.5).min(), quantiles(1.0).max()) else {
             return html! { p.faint { "No operation committed." } };
         };
-        let (low, high) = ((least as f64).log10().floor(), ((most as f64).log10().ceil()).max(1.0));
+        let (low, high) = ((least.max(1) as f64).log10().floor(), (most.max(1) as f64).log10().ceil());
         let high = if high > low { high } else { low + 1.0 };
         let y = |ns: u64| TOP + HEIGHT * (1.0 - ((ns.max(1) as f64).log10() - low) / (high - low));
         let ticks = (low as i32..=high as i32).map(|power| 10u64.pow(power.max(0) as u32));

@@ -80,7 +80,7 @@ fn row(hops: &[Hop], hop: &Hop, at: usize, row: usize) -> Markup {
 fn arrow(hop: &Hop, from: usize, to: usize) -> Markup {
     let down = to > from;
     let (side, edge) = if down { (1.0, WIDTH - GUTTER) } else { (-1.0, GUTTER) };
-    let bulge = (44.0 + 26.0 * from.abs_diff(to) as f64).min(GUTTER - 24.0) * side;
+    let bulge = (40.0 + 24.0 * from.abs_diff(to) as f64).min(GUTTER - 66.0) * side;
     // Leaving below the middle and arriving above it keeps opposite arrows apart.
     let y = |row: usize, shift: f64| ROW * row as f64 + 8.0 + BOX / 2.0 + shift;
     let (begin, end) = if down { (y(from, 10.0), y(to, -10.0)) } else { (y(from, -10.0), y(to, 10.0)) };
@@ -90,7 +90,7 @@ fn arrow(hop: &Hop, from: usize, to: usize) -> Markup {
     let class = class(hop.edge);
     let (x, anchor) = (edge + bulge + 6.0 * side, if down { "start" } else { "end" });
     let middle = f64::midpoint(begin, end);
-    let key: String = hop.key.chars().take(14).collect();
+    let key: String = hop.key.chars().take(8).collect();
     html! {
         g {
             title { (hop.because) }

@@ -261,3 +261,7 @@ impl Graph {
         &self.arcs[self.offsets[node as usize] as usize..self.offsets[node as usize + 1] as usize]
     }
 }
+
+#[cfg(test)]
+#[path = "graph_test.rs"]
+mod tests;

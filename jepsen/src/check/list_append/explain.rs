@@ -38,19 +38,19 @@ fn because<'h>(
         Edge::WriteWrite => {
             let own = last_of(index, from, number).map(|value| history.names.show(value).to_string());
             let own = own.unwrap_or_else(|| "to it".to_owned());
-            format!("{one} appended {own} to {key} and {other} appended {appended} after it")
+            format!("{one} appended {own} to key {key} and {other} appended {appended} after it")
         }
         Edge::WriteRead => {
             let seen = read_of(index, to, number, true).unwrap_or_default();
             let last = seen.last().map(|value| history.names.show(*value).to_string()).unwrap_or_default();
-            format!("{other} read {key} as {}, of which {one} appended {last}", list(seen))
+            format!("{other} read key {key} as {}, of which {one} appended {last}", list(seen))
         }
         Edge::ReadWrite => {
             let seen = read_of(index, from, number, false).unwrap_or_default();
-            format!("{one} read {key} as {}, without the {appended} that {other} appended", list(seen))
+            format!("{one} read key {key} as {}, without the {appended} that {other} appended", list(seen))
         }
         Edge::PredicateReadWrite => {
-            format!("{one} looked for keys in a range and did not find {key}, to which {other} appended {appended}")
+            format!("{one} looked for keys in a range and did not find key {key}, to which {other} appended {appended}")
         }
         Edge::Process | Edge::RealTime | Edge::Via => String::new(),
     }

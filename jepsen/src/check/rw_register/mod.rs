@@ -60,14 +60,14 @@ pub fn check(history: &History<Vec<Step>>, assumptions: Assumptions) -> Vec<Anom
                 let reason = match arc.edge() {
                     Edge::WriteWrite => {
                         let (first, second) = (show(written(from, of)), show(written(to, of)));
-                        format!("{one} wrote {first} to {key} and {other} wrote {second} after it")
+                        format!("{one} wrote {first} to key {key} and {other} wrote {second} after it")
                     }
                     Edge::WriteRead => {
-                        format!("{other} read the {} that {one} wrote to {key}", show(written(from, of)))
+                        format!("{other} read the {} that {one} wrote to key {key}", show(written(from, of)))
                     }
                     _ => {
                         let (seen, second) = (show(local::first_read(from, of)), show(written(to, of)));
-                        format!("{one} read {key} as {seen}, and {other} wrote {second} after that")
+                        format!("{one} read key {key} as {seen}, and {other} wrote {second} after that")
                     }
                 };
                 (key, reason)
