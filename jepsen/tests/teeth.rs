@@ -142,7 +142,6 @@ fn doubled_values_are_found() {
     is_found(|history, rng| {
         let (operation, at) = a_read(history, rng, 1)?;
         let Step::Read { seen: Some(seen), .. } = &mut operation.body[at] else { return None };
-        // The longest read of the key, so that it gives the order.
         seen.extend(seen.clone());
         Some(Kind::Duplicate)
     });

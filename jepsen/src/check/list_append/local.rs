@@ -30,14 +30,23 @@ fn broken_orders<'h>(history: &'h Lists, index: &Index<'h>, findings: &mut Findi
     for operation in history.committed() {
         index.reads(operation, |read| {
             let order = &index.orders[read.key as usize];
-            if !order.values.starts_with(read.others) {
-                findings.add(Kind::IncompatibleOrder, || {
-                    let names = &history.names;
-                    let (one, other) = (names.show_list(read.others), names.show_list(order.values));
-                    let key = names.show(index.keys[read.key as usize]);
-                    let (by, longest) = (read.operation, order.reader);
-                    format!("operation {by} read {key} as {one}, which is no prefix of {other}, read by {longest}")
-                });
+            if order.values.starts_with(read.others) {
+                return;
+            }
+            let (names, by) = (&history.names, read.operation);
+            let (one, key) = (|| names.show_list(read.others), || names.show(index.keys[read.key as usize]));
+            match twice(read.others) {
+                Some(value) => findings.add(Kind::Duplicate, || {
+                    format!("operation {by} read {} in {} more than once: {}", names.show(value), key(), one())
+                }),
+                None => findings.add(Kind::IncompatibleOrder, || {
+                    let (other, longest) = (names.show_list(order.values), order.reader);
+                    format!(
+                        "operation {by} read {} as {}, which is no prefix of {other}, read by {longest}",
+                        key(),
+                        one()
+                    )
+                }),
             }
         });
     }
