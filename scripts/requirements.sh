@@ -6,9 +6,9 @@ _locus_require() {
     local missing=() tool
     command -v g++ >/dev/null || missing+=(g++)
     command -v ar >/dev/null || missing+=(binutils)
-    ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib64/libclang*.so* 2>/dev/null |
-        grep -qE 'libclang(-[0-9.]+)?\.so' || missing+=(libclang-dev)
-    [ -f /usr/include/zlib.h ] || true
+    # Not all of these places exist: that `ls` says so must not count (pipefail).
+    { ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib64/libclang*.so* 2>/dev/null || true; } |
+        grep -E 'libclang(-[0-9.]+)?\.so' >/dev/null || missing+=(libclang-dev)
     if [[ " $* " == *" with-postgresql "* ]]; then
         command -v psql >/dev/null || missing+=(postgresql-client)
         ls /usr/lib/postgresql/*/bin/pgbench >/dev/null 2>&1 || missing+=(postgresql postgresql-contrib)
