@@ -106,8 +106,9 @@ fn each_level_shows_what_the_manual_says() {
     println!("repeatable read: {} committed, {:?}", snapshot["verdict"]["committed"], kinds(&snapshot));
     let kinds_found = kinds(&snapshot);
     assert!(kinds_found.contains(&"G2-item".to_owned()), "write skew: {kinds_found:?}");
-    // Some cycles lean on the order of a process or of time besides; nothing is there that is no write skew.
-    assert!(kinds_found.iter().all(|kind| kind.starts_with("G2-item")), "and nothing else: {kinds_found:?}");
+    // Some cycles lean on the order of a process or of time besides, or go through a range that was scanned (G2 without "item");
+    // nothing is there that is no write skew.
+    assert!(kinds_found.iter().all(|kind| kind.starts_with("G2")), "and nothing else: {kinds_found:?}");
     assert_eq!(code, 0, "which the level permits");
 
     let (committed, code) = postgres.list_append("read-committed");
