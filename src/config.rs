@@ -72,6 +72,12 @@ pub struct GatewaySettings {
     #[arg(skip)]
     #[serde(skip)]
     pub planted_fault: Option<PlantedFault>,
+    /// Directory of the cluster's key and the gateway's certificate, made on first use; the same content on all gateways
+    #[arg(long, env = "LOCUS_SECRETS", value_name = "DIR")]
+    pub secrets: Option<PathBuf>,
+    /// Trust nobody: clients on this machine sign in as all others do
+    #[arg(long, env = "LOCUS_SECURE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub secure: Option<bool>,
 }
 
 impl File {
@@ -137,6 +143,8 @@ impl GatewaySettings {
                 operation_timeout_seconds,
                 retention_seconds,
                 planted_fault,
+                secrets,
+                secure,
             }
         )
     }

@@ -61,6 +61,9 @@ struct StartArgs {
     /// Return when SQL answers, and leave the processes running
     #[arg(long)]
     background: bool,
+    /// Trust nobody: clients on this machine sign in as all others do
+    #[arg(long, env = "LOCUS_SECURE")]
+    secure: bool,
     /// Load no sample data
     #[arg(long)]
     empty: bool,
@@ -112,7 +115,8 @@ async fn start(arguments: StartArgs, mut stop: StopSignal) -> Result<()> {
     let _lock = lock(&directory)?;
     let mut plan = Plan::load_or_new(&directory)?;
     plan.shape(&directory, arguments.nodes, arguments.gateways)?;
-    plan.choose_ports(arguments.sql_addr)?;
+    plan.secure |= arguments.secure;
+    plan.choose_ports(&directory, arguments.sql_addr)?;
     if !arguments.background {
         if plan.processes.iter().any(|process| process.is_alive()) {
             bail!("the cluster runs in the background already; `locus demo stop` ends it");
@@ -176,6 +180,9 @@ fn status(arguments: &StatusArgs) -> Result<()> {
 fn announce(plan: &Plan, background: bool) {
     for url in plan.sql_urls() {
         println!("psql {url}");
+    }
+    if !plan.secure {
+        println!("INSECURE: every client on this machine is trusted to be who it says it is (see --secure).");
     }
     println!();
     print_processes(plan);

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::{Context, Result, bail};
 use base::{NodeId, Runtime};
 use clap::Args;
-use gateway::Gateway;
-use sql::Database;
+use gateway::{Gateway, HashingThreads};
+use sql::{Database, security::Security};
 use storage::{
     router::{NodeClient, Router, RouterOptions},
     shell::{TcpClient, TokioRuntime},
@@ -17,6 +17,7 @@ use txn::TxnClient;
 use crate::{
     config::{DEFAULT_CLUSTER, DEFAULT_SQL_ADDR, File, GatewaySettings, NodeList},
     process::StopSignal,
+    secrets::Secrets,
 };
 
 #[derive(Args)]
@@ -66,7 +67,10 @@ pub async fn serve(
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(Handle::current()));
     let router = Router::new(client, runtime.clone(), RouterOptions::new(nodes));
     let transactions = TxnClient::new(Arc::new(router), runtime.clone(), settings.transactions());
-    let database = Database::new(transactions, settings.database());
+    let mut options = settings.database();
+    let mut front = settings.gateway();
+    prepare_security(settings, address, &mut options.security, &mut front)?;
+    let database = Database::new(transactions, options);
     tokio::select! {
         () = bootstrap(&database) => {}
         () = stop.raised() => return Ok(()),
@@ -74,8 +78,32 @@ pub async fn serve(
     database.start_background();
     tracing::info!(%address, "gateway serves");
     println!("SQL: postgresql://locus@{address}/locus");
-    Arc::new(Gateway::new(database, runtime, settings.gateway())).serve(listener, stop.receiver()).await;
+    Arc::new(Gateway::new(database, runtime, front)).serve(listener, stop.receiver()).await;
     tracing::info!("gateway stopped");
+    Ok(())
+}
+
+/// Secrets from disk, threads for passwords, a certificate for clients; and a loud word where loopback is trusted.
+fn prepare_security(
+    settings: &GatewaySettings,
+    address: SocketAddr,
+    security: &mut Security,
+    front: &mut ::gateway::Options,
+) -> Result<()> {
+    security.jobs = Arc::new(HashingThreads::new());
+    security.insecure = !settings.secure.unwrap_or(false);
+    match &settings.secrets {
+        Some(directory) => {
+            let secrets = Secrets::open(directory, &[address.ip()])?;
+            security.cluster_key = Some(secrets.key());
+            front.tls = Some(secrets.tls()?);
+        }
+        None if security.insecure => {}
+        None => bail!("--secure needs --secrets: where are the cluster's key and the gateway's certificate?"),
+    }
+    if security.insecure {
+        tracing::warn!("INSECURE: every client on this machine is trusted to be who it says it is (see --secure)");
+    }
     Ok(())
 }
 

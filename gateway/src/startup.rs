@@ -1,16 +1,13 @@
-//! Before a session: encryption requests, cancel requests, the start-up packet, sign-in.
+//! Before a session: encryption requests, cancel requests, the start-up packet.
 
-use std::net::IpAddr;
-
-use auth::rules::{Attempt, Method, Rules};
 use bytes::{Buf, Bytes};
-use pgwire::messages::startup::{Authentication, NegotiateProtocolVersion};
+use pgwire::messages::startup::NegotiateProtocolVersion;
 use sql::{SqlError, SqlState};
-use tokio_rustls::TlsAcceptor;
 
 use crate::{
     error::{End, state},
     message::{SqlErrorText, utf8},
+    tls::Tls,
     wire::Wire,
 };
 
@@ -18,6 +15,7 @@ const CODE_CANCEL: u32 = 80877102;
 const CODE_SSL: u32 = 80877103;
 const CODE_GSS: u32 = 80877104;
 const PROTOCOL_3_0: i32 = 196608;
+const OTP_SETTING: &str = "locus.otp";
 
 /// What a connection turns out to be for.
 pub(crate) enum Opening {
@@ -26,18 +24,20 @@ pub(crate) enum Opening {
 }
 
 /// The start-up packet, decoded.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 pub(crate) struct Packet {
     pub(crate) user: String,
     /// Empty when the client did not say: the session has a default.
     pub(crate) database: String,
     pub(crate) settings: Vec<(String, String)>,
+    /// A one-time code (`-c locus.otp=…`). Kept apart from the settings: nothing ever shows it.
+    pub(crate) code: Option<String>,
     /// The client wants a newer minor version or options that we do not know: it is told what we speak.
     negotiate: Option<Vec<String>>,
 }
 
 /// Answers requests for encryption until the client says what it wants.
-pub(crate) async fn open(wire: &mut Wire, tls: Option<&TlsAcceptor>) -> Result<Opening, End> {
+pub(crate) async fn open(wire: &mut Wire, tls: Option<&Tls>) -> Result<Opening, End> {
     let (mut asked_ssl, mut asked_gss) = (false, false);
     loop {
         let mut packet = wire.next_startup().await?;
@@ -64,6 +64,14 @@ pub(crate) async fn open(wire: &mut Wire, tls: Option<&TlsAcceptor>) -> Result<O
 }
 
 impl Packet {
+    /// Tells the client what we speak, where it asked for more.
+    pub(crate) fn negotiate(&self, wire: &mut Wire) -> Result<(), End> {
+        match &self.negotiate {
+            Some(unknown_options) => wire.put(&NegotiateProtocolVersion::new(PROTOCOL_3_0, unknown_options.clone())),
+            None => Ok(()),
+        }
+    }
+
     fn decode(code: u32, mut body: Bytes) -> Result<Packet, SqlError> {
         let (major, minor) = (code >> 16, code & 0xffff);
         if major != 3 {
@@ -90,6 +98,13 @@ impl Packet {
                 _ => result.settings.push((name, value)),
             }
         }
+        result.settings.retain(|(name, value)| {
+            let is_code = name.eq_ignore_ascii_case(OTP_SETTING);
+            if is_code {
+                result.code = Some(value.clone());
+            }
+            !is_code
+        });
         if !body.is_empty() {
             return Err(malformed());
         }
@@ -103,6 +118,12 @@ impl Packet {
             result.negotiate = Some(unknown_options);
         }
         Ok(result)
+    }
+}
+
+impl std::fmt::Debug for Packet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packet").field("user", &self.user).field("database", &self.database).finish_non_exhaustive()
     }
 }
 
@@ -150,24 +171,6 @@ fn words(text: &str) -> Vec<String> {
     }
     words.retain(|word| !word.is_empty());
     words
-}
-
-/// Decides on the client by the rules of a cluster made with `--insecure`: loopback is trusted. The role it ends in.
-pub(crate) async fn sign_in(wire: &mut Wire, packet: &Packet, address: IpAddr) -> Result<String, End> {
-    if let Some(unknown_options) = &packet.negotiate {
-        wire.put(&NegotiateProtocolVersion::new(PROTOCOL_3_0, unknown_options.clone()))?;
-    }
-    let attempt = Attempt { encrypted: false, database: &packet.database, role: &packet.user, address };
-    match Rules::insecure().decide(&attempt, &|_| false) {
-        Some((_, rule)) if rule.method == Method::Trust => {
-            wire.put(&Authentication::Ok)?;
-            Ok(packet.user.clone())
-        }
-        _ => {
-            let message = format!("no sign-in rule admits user \"{}\" from address {address}", packet.user);
-            Err(End::Fatal(SqlError::new(state::INVALID_AUTHORIZATION, message)))
-        }
-    }
 }
 
 #[cfg(test)]

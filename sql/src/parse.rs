@@ -1,8 +1,10 @@
 //! From text to syntax trees: `sqlparser` with the PostgreSQL dialect. What it cannot read but we can run is rewritten on
 //! the token level first ([`rescue`]); what it rejects is reported the way PostgreSQL does.
 
+mod grants;
 mod own;
 mod rescue;
+pub mod roles;
 
 use std::sync::Arc;
 
@@ -44,6 +46,21 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// Whether the statement's text holds a password or a code.
+    pub(crate) fn is_secret(&self) -> bool {
+        matches!(self, Body::Own(own) if own.is_secret())
+    }
+
+    /// The columns that a statement of ours returns, all of them text; `None`: no rows.
+    pub(crate) fn own_columns(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Body::Own(own) => own.columns(),
+            _ => None,
+        }
+    }
+}
+
 /// Splits a text into statements and parses each. Empty statements between semicolons are left out; a text without any
 /// statement gives one `Body::Empty`.
 pub fn parse(text: &str) -> Result<Vec<Parsed>> {
@@ -55,7 +72,12 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
         let start = byte_offset(text, first.span.start);
         let end = byte_offset(text, last.span.end).max(start);
         let body = parse_one(text, piece, &tokens)?;
-        statements.push(Parsed { body, text: text[start..end].into(), source: source.clone() });
+        let shown = match &body {
+            // A password must not show up in lists of sessions and statements.
+            Body::Own(own) if own.is_secret() => format!("{} <hidden>", own.tag()).into(),
+            _ => text[start..end].into(),
+        };
+        statements.push(Parsed { body, text: shown, source: source.clone() });
     }
     if statements.is_empty() {
         statements.push(Parsed { body: Body::Empty, text: "".into(), source });

@@ -80,7 +80,7 @@ pub const DEFINITIONS: &[Definition] = &[
     define("in_hot_standby", Kind::ReadOnly, "off", "Shows whether hot standby is currently active."),
     define("integer_datetimes", Kind::ReadOnly, "on", "Shows whether datetimes are integer based."),
     define("IntervalStyle", Kind::Enum(&["postgres"]), "postgres", "Sets the display format for interval values."),
-    define("is_superuser", Kind::ReadOnly, "on", "Shows whether the current user is a superuser."),
+    define("is_superuser", Kind::ReadOnly, "off", "Shows whether the current user is a superuser."),
     define("jit", Kind::Bool, "off", "Allow JIT compilation."),
     define("join_collapse_limit", Kind::Int(1, INT_MAX), "8", "Sets the FROM-list size beyond which JOIN constructs are not flattened."),
     define("lc_collate", Kind::ReadOnly, "C", "Shows the collation order locale."),
@@ -100,14 +100,15 @@ pub const DEFINITIONS: &[Definition] = &[
     define("plan_cache_mode", Kind::Enum(&["auto", "force_generic_plan", "force_custom_plan"]), "auto", "Controls the planner's selection of custom or generic plan."),
     define("quote_all_identifiers", Kind::Bool, "off", "When generating SQL fragments, quote all identifiers."),
     define("random_page_cost", Kind::Real(0.0, f64::MAX), "4", "Sets the planner's estimate of the cost of a nonsequentially fetched disk page."),
-    define("role", Kind::Text, "none", "Sets the current role."),
+    define("password_encryption", Kind::Enum(&["argon2id", "scram-sha-256"]), "argon2id", "Chooses the algorithm for encrypting passwords."),
+    define("role", Kind::ReadOnly, "none", "Sets the current role."),
     define("row_security", Kind::Bool, "on", "Enable row security."),
     define("search_path", Kind::Text, "\"$user\", public", "Sets the schema search order for names that are not schema-qualified."),
     define("seed", Kind::Text, "unavailable", "Sets the seed for random-number generation."),
     define("server_encoding", Kind::ReadOnly, "UTF8", "Shows the server (database) character set encoding."),
     define("server_version", Kind::ReadOnly, SERVER_VERSION, "Shows the server version."),
     define("server_version_num", Kind::ReadOnly, SERVER_VERSION_NUM, "Shows the server version as an integer."),
-    define("session_authorization", Kind::Text, "", "Sets the session user name."),
+    define("session_authorization", Kind::ReadOnly, "", "Sets the session user name."),
     define("session_replication_role", Kind::Enum(&["origin", "replica", "local"]), "origin", "Sets the session's behavior for triggers and rewrite rules."),
     define("shared_buffers", Kind::ReadOnly, "128MB", "Sets the number of shared memory buffers used by the server."),
     define("standard_conforming_strings", Kind::Enum(&["on"]), "on", "Causes '...' strings to treat backslashes literally."),
@@ -223,10 +224,40 @@ impl Settings {
         Ok(())
     }
 
-    /// `RESET ALL`.
+    /// Sets `role` or `session_authorization`, after it was found to be allowed; `None`: as at start-up.
+    pub(crate) fn set_identity(&mut self, name: &'static str, value: Option<&str>, local: bool) -> Result<()> {
+        let value = value.map(str::to_owned).or_else(|| self.startup.get(name).cloned());
+        let apply = |map: &mut Overrides| match &value {
+            Some(value) => drop(Arc::make_mut(map).insert(name.to_owned(), value.clone())),
+            None => drop(Arc::make_mut(map).remove(name)),
+        };
+        apply(&mut self.current);
+        if !local {
+            apply(&mut self.session);
+        }
+        self.generation += 1;
+        Ok(())
+    }
+
+    /// What `is_superuser` says.
+    pub(crate) fn set_superuser(&mut self, superuser: bool) {
+        let value = if superuser { "on" } else { "off" };
+        for map in [&mut self.startup, &mut self.session, &mut self.current] {
+            Arc::make_mut(map).insert("is_superuser".to_owned(), value.to_owned());
+        }
+        self.generation += 1;
+    }
+
+    /// `RESET ALL`: everything but the identity.
     pub fn reset_all(&mut self) {
-        self.session = Arc::clone(&self.startup);
-        self.current = Arc::clone(&self.startup);
+        let identity: Vec<(String, String)> = ["role", "session_authorization", "is_superuser"]
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), self.session.get(*name)?.clone())))
+            .collect();
+        let mut values = (*self.startup).clone();
+        values.extend(identity);
+        self.session = Arc::new(values);
+        self.current = Arc::clone(&self.session);
         self.generation += 1;
     }
 

@@ -20,6 +20,7 @@ use super::sample;
 use crate::{
     config::{DEFAULT_SQL_ADDR, NodeList},
     process::{ProcessId, StopSignal},
+    secrets::Secrets,
 };
 
 /// How long a process may take to stop by itself.
@@ -31,6 +32,9 @@ pub struct Plan {
     /// A name that no other cluster has: ports are used again, and nodes of different clusters must never talk.
     pub cluster: String,
     pub sample_loaded: bool,
+    /// Clients on this machine sign in as all others do.
+    #[serde(default)]
+    pub secure: bool,
     /// The `locus demo` in the foreground that minds the processes.
     pub supervisor: Option<ProcessId>,
     /// Nodes, then gateways.
@@ -76,7 +80,7 @@ impl Plan {
             return Plan::existing(directory);
         }
         let cluster = format!("demo-{:016x}", storage::shell::random_u64());
-        Ok(Plan { cluster, sample_loaded: false, supervisor: None, processes: Vec::new() })
+        Ok(Plan { cluster, sample_loaded: false, secure: false, supervisor: None, processes: Vec::new() })
     }
 
     pub fn save(&self, directory: &Path) -> Result<()> {
@@ -123,9 +127,13 @@ impl Plan {
         Ok(())
     }
 
+    fn secrets(directory: &Path) -> PathBuf {
+        directory.join("secrets")
+    }
+
     /// Gives every process an address that is free. Ports of earlier runs are kept where possible; those of nodes must be
     /// while another node still runs, because that one knows them.
-    pub fn choose_ports(&mut self, sql_addr: Option<SocketAddr>) -> Result<()> {
+    pub fn choose_ports(&mut self, directory: &Path, sql_addr: Option<SocketAddr>) -> Result<()> {
         let node_runs = self.processes.iter().any(|process| process.role == "node" && process.is_alive());
         // Held until all are chosen, so that no two get the same one.
         let mut held = Vec::new();
@@ -147,10 +155,10 @@ impl Plan {
             process.addr = listener.local_addr()?;
             held.push(listener);
         }
-        self.set_commands()
+        self.set_commands(directory)
     }
 
-    fn set_commands(&mut self) -> Result<()> {
+    fn set_commands(&mut self, directory: &Path) -> Result<()> {
         let program = env::current_exe().context("where is this program?")?.display().to_string();
         let nodes: BTreeMap<NodeId, String> = self
             .processes
@@ -159,13 +167,17 @@ impl Plan {
             .map(|process| (NodeId(process.id), process.addr.to_string()))
             .collect();
         let nodes = NodeList(nodes).to_string();
+        let secrets = Plan::secrets(directory).display().to_string();
+        let secure = self.secure.to_string();
         for process in &mut self.processes {
             let addr = process.addr.to_string();
             let id = process.id.to_string();
             let data = process.data.as_ref().map(|data| data.display().to_string()).unwrap_or_default();
             let own = match process.role.as_str() {
                 "node" => vec!["node", "--id", &id, "--listen", &addr, "--peers", &nodes, "--data", &data],
-                _ => vec!["gateway", "--sql-addr", &addr, "--nodes", &nodes],
+                _ => {
+                    vec!["gateway", "--sql-addr", &addr, "--nodes", &nodes, "--secrets", &secrets, "--secure", &secure]
+                }
             };
             let words = [program.as_str()].into_iter().chain(own).chain(["--cluster", &self.cluster]);
             process.command = words.map(str::to_owned).collect();
@@ -262,22 +274,33 @@ impl Cluster {
 
     /// Starts what does not run, waits until SQL answers at every gateway, and loads the sample data the first time.
     pub async fn bring_up(&mut self, patience: Duration, with_sample: bool) -> Result<()> {
+        // Before the gateways, which would otherwise all make them at once.
+        Secrets::open(&Plan::secrets(&self.directory), &[])?;
         for position in 0..self.plan.processes.len() {
             if !self.plan.processes[position].is_alive() {
                 self.spawn(position)?;
             }
         }
         self.plan.save(&self.directory)?;
-        let urls = self.plan.sql_urls();
-        for url in &urls {
-            self.wait_for(url, patience).await?;
+        for url in self.owner_urls()? {
+            self.wait_for(&url, patience).await?;
         }
         if with_sample && !self.plan.sample_loaded {
-            sample::load(&urls[0]).await.context("cannot load the sample data")?;
+            sample::load(&self.owner_urls()?[0]).await.context("cannot load the sample data")?;
             self.plan.sample_loaded = true;
             self.plan.save(&self.directory)?;
         }
         Ok(())
+    }
+
+    /// The gateways' URLs for whoever owns the directory; good for a minute where nobody is trusted.
+    fn owner_urls(&self) -> Result<Vec<String>> {
+        let urls = self.plan.sql_urls();
+        if !self.plan.secure {
+            return Ok(urls);
+        }
+        let pass = Secrets::existing(&Plan::secrets(&self.directory))?.owner_pass();
+        Ok(urls.iter().map(|url| url.replacen("locus@", &format!("locus:{pass}@"), 1)).collect())
     }
 
     fn spawn(&mut self, position: usize) -> Result<()> {

@@ -5,5 +5,6 @@ mod common;
 mod demo;
 mod limits;
 mod psql;
+mod sign_in;
 mod sql;
 mod wire;

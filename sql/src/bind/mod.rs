@@ -26,6 +26,7 @@ use std::{
     sync::Arc,
 };
 
+use auth::privilege::Privileges;
 use base::TableId;
 use sqlparser::{ast, tokenizer::Location};
 
@@ -35,7 +36,8 @@ use self::{
     scope::{Names, Scope},
 };
 use crate::{
-    catalog::{CatalogView, Relation, RelationKind},
+    access::Needs,
+    catalog::{CatalogView, ColumnId, Relation, RelationKind},
     error::{Result, SqlError, SqlState},
     expr::{Expr, SessionView, cast::CastContext},
     parse,
@@ -61,6 +63,8 @@ pub struct Bound {
     pub columns: Option<Vec<OutputColumn>>,
     /// Every stored relation whose descriptor the plan rests on (`Txn::depend_on`).
     pub relations: BTreeMap<TableId, Arc<Relation>>,
+    /// What whoever runs it must be allowed.
+    pub needs: Needs,
 }
 
 /// Whether [`bind_statement`] is for this statement: queries, changes of rows, EXPLAIN of them.
@@ -118,8 +122,10 @@ pub fn bind_insert(
     columns: &[usize],
     catalog: &dyn CatalogView,
     session: &SessionView,
-) -> Result<plan::Insert> {
-    Binder::new(catalog, session, "", Vec::new()).fed_insert(relation, columns)
+) -> Result<(plan::Insert, Needs)> {
+    let binder = Binder::new(catalog, session, "", Vec::new());
+    let insert = binder.fed_insert(relation, columns)?;
+    Ok((insert, binder.needs.into_inner()))
 }
 
 /// A type as written, with its modifier (-1: none).
@@ -182,6 +188,7 @@ fn bind_with(
             parameters: found,
             columns: output.columns,
             relations: binder.relations.into_inner(),
+            needs: binder.needs.into_inner(),
         });
     }
     Err(SqlError::internal("binding did not settle"))
@@ -214,6 +221,11 @@ pub(crate) struct Binder<'a> {
     next_cte: Cell<u32>,
     /// Views within views.
     view_depth: Cell<u32>,
+    needs: RefCell<Needs>,
+    /// The owner of the view that is being bound, with whose rights it reads.
+    on_behalf: RefCell<Option<String>>,
+    /// What is bound now is the table's own (defaults, checks): it needs nothing.
+    unchecked: Cell<bool>,
 }
 
 const VIEW_DEPTH_MAX: u32 = 32;
@@ -233,6 +245,9 @@ impl<'a> Binder<'a> {
             relations: RefCell::default(),
             next_cte: Cell::new(1),
             view_depth: Cell::new(0),
+            needs: RefCell::default(),
+            on_behalf: RefCell::default(),
+            unchecked: Cell::new(false),
         }
     }
 
@@ -301,7 +316,36 @@ impl<'a> Binder<'a> {
             SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist")).at(position)
         })?;
         self.note(&found);
+        if schema.is_some() && self.on_behalf.borrow().is_none() {
+            self.needs.borrow_mut().schema(found.schema_oid);
+        }
         Ok(found)
+    }
+
+    /// Notes that whoever runs the statement must be allowed this.
+    fn need(&self, relation: &Arc<Relation>, privilege: Privileges) {
+        self.needs.borrow_mut().relation(self.on_behalf.borrow().as_deref(), relation, privilege);
+    }
+
+    /// The same for one column.
+    fn need_column(&self, relation: &Arc<Relation>, privilege: Privileges, column: ColumnId) {
+        self.needs.borrow_mut().column(self.on_behalf.borrow().as_deref(), relation, privilege, column);
+    }
+
+    /// A column of this origin is read.
+    fn uses(&self, origin: Option<(u32, u16)>) {
+        let Some((table, column)) = origin.filter(|_| !self.unchecked.get()) else { return };
+        if let Some(relation) = self.catalog.relation_by_id(TableId(table)) {
+            self.need_column(&relation, Privileges::SELECT, ColumnId(column));
+        }
+    }
+
+    /// Binds what belongs to a table itself: nobody needs to be allowed to read it.
+    fn without_needs<T>(&self, bind: impl FnOnce() -> Result<T>) -> Result<T> {
+        let before = self.unchecked.replace(true);
+        let bound = bind();
+        self.unchecked.set(before);
+        bound
     }
 
     fn note(&self, relation: &Arc<Relation>) {

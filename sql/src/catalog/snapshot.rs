@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use base::TableId;
 
-use super::{CatalogView, Index, Relation, Schema, system};
+use super::{
+    CatalogView, Index, Relation, Schema,
+    role::{DatabaseAccess, DefaultAcl, RoleSet},
+    system,
+};
 
 /// All schemas and relations of users. System views are not among them: they are the same everywhere.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +18,9 @@ pub struct Snapshot {
     names: BTreeMap<(String, String), Named>,
     /// Referenced table → referencing ones.
     references: BTreeMap<TableId, Vec<TableId>>,
+    pub roles: RoleSet,
+    database: DatabaseAccess,
+    default_acls: BTreeMap<u32, DefaultAcl>,
 }
 
 /// What a name in a schema stands for: indexes share the name space of relations.
@@ -24,6 +31,26 @@ pub enum Named {
 }
 
 impl Snapshot {
+    pub fn database(&self) -> &DatabaseAccess {
+        &self.database
+    }
+
+    pub fn set_database(&mut self, database: DatabaseAccess) {
+        self.database = database;
+    }
+
+    pub fn default_acls(&self) -> impl Iterator<Item = &DefaultAcl> {
+        self.default_acls.values()
+    }
+
+    pub fn insert_default_acl(&mut self, default: DefaultAcl) {
+        self.default_acls.insert(default.oid, default);
+    }
+
+    pub fn remove_default_acl(&mut self, oid: u32) {
+        self.default_acls.remove(&oid);
+    }
+
     pub fn insert_schema(&mut self, schema: Schema) {
         self.schemas.insert(schema.oid, Arc::new(schema));
     }

@@ -7,6 +7,8 @@ use sqlparser::{
     tokenizer::Token,
 };
 
+use super::roles::{self, RoleStatement};
+
 /// A statement with a tree of our own.
 #[derive(Clone, Debug)]
 pub enum OwnStatement {
@@ -21,6 +23,32 @@ pub enum OwnStatement {
         range: u64,
         node: u64,
     },
+    /// Roles, privileges, tickets, rules.
+    Role(Box<RoleStatement>),
+}
+
+impl OwnStatement {
+    pub fn tag(&self) -> &'static str {
+        match self {
+            OwnStatement::Maintenance { tag, .. } => tag,
+            OwnStatement::AlterSequence(_) => "ALTER SEQUENCE",
+            OwnStatement::TransferLeader { .. } => "ALTER RANGE",
+            OwnStatement::Role(statement) => statement.tag(),
+        }
+    }
+
+    /// The columns that it returns, all of them text; `None`: no rows.
+    pub fn columns(&self) -> Option<&'static [&'static str]> {
+        match self {
+            OwnStatement::Role(statement) => statement.columns(),
+            _ => None,
+        }
+    }
+
+    /// Whether its text must not be shown or kept.
+    pub fn is_secret(&self) -> bool {
+        matches!(self, OwnStatement::Role(statement) if statement.is_secret())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +83,7 @@ pub(super) fn read(parser: &mut Parser<'_>) -> Option<Result<Read, ParserError>>
         ("CREATE", "SEQUENCE") => Some(create_sequence(parser)),
         ("ALTER", "SEQUENCE") => Some(alter_sequence(parser)),
         ("ALTER", "RANGE") => Some(transfer_leader(parser)),
-        _ => None,
+        _ => roles::read(parser),
     }
 }
 

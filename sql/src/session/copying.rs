@@ -52,7 +52,8 @@ impl Session {
         let (view, catalog) = self.view(&snapshot);
         let relation = find_table(&catalog, name)?;
         let columns = positions(&relation, columns)?;
-        let insert = bind::bind_insert(&relation, &columns, &catalog, &view)?;
+        let (insert, needs) = bind::bind_insert(&relation, &columns, &catalog, &view)?;
+        needs.check(&snapshot, &view.user)?;
         let environment = self.environment().await?;
         let database = Arc::clone(&self.database);
         let Some(transaction) = self.transaction() else { return Err(failed_block()) };
@@ -91,6 +92,7 @@ impl Session {
         };
         let bind_options = BindOptions { source: &text, parameters: &[], session: &view };
         let bound = bind::bind_statement(&syntax, &catalog, &bind_options)?;
+        bound.needs.check(&snapshot, &view.user)?;
         let Some(columns) = bound.columns else {
             return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY query must have a RETURNING clause"));
         };

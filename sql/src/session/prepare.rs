@@ -35,7 +35,11 @@ impl Session {
                 let columns = self.utility_columns(syntax)?;
                 Ok(Arc::new(Prepared { columns, ..Prepared::bare(statement) }))
             }
-            None => Ok(Prepared::without_rows(statement)),
+            None => {
+                let columns = statement.parsed.body.own_columns();
+                let columns = columns.map(|names| names.iter().map(|name| utility::text_column(name)).collect());
+                Ok(Arc::new(Prepared { columns, ..Prepared::bare(statement) }))
+            }
         }
     }
 
@@ -112,6 +116,7 @@ impl Session {
         let (view, catalog) = self.view(&snapshot);
         let options = BindOptions { source: &statement.parsed.source, parameters: types, session: &view };
         let bound = bind::bind_statement(syntax, &catalog, &options)?;
+        bound.needs.check(&snapshot, &view.user)?;
         let relations = bound.relations.keys().map(|id| id.0).filter(|oid| *oid >= FIRST_USER_OID).collect();
         let plan = Arc::new(optimize::optimize(bound.statement)?);
         Ok((Planned { statement: plan, relations, snapshot, view }, bound.parameters, bound.columns))

@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{
     bind,
-    catalog::{CatalogView, Column, ColumnId, IndexKind, Relation, RelationKind, deparse, snapshot::Named, store},
+    catalog::{CatalogView, Column, ColumnId, IndexKind, Relation, RelationKind, deparse, snapshot::Named},
     error::{Result, SqlError, SqlState},
     expr::Expr,
+    parse::roles::RoleName,
     session::{fold, object_name},
     types::Value,
 };
@@ -39,6 +40,7 @@ impl Change<'_> {
             return Err(no_relation(schema.as_deref(), &name));
         };
         let relation = self.find_parts(Some(&relation.schema), &relation.name)?;
+        self.must_own_relation(&relation)?;
         for operation in &alter.operations {
             self.alter(relation.id, operation).await?;
         }
@@ -530,13 +532,21 @@ impl Change<'_> {
         self.put(relation).map(|_| ())
     }
 
-    fn change_owner(&mut self, mut relation: Relation, operation: &Op) -> Result<()> {
-        if let Op::OwnerTo { new_owner: ast::Owner::Ident(owner) } = operation {
-            relation.owner = fold(owner);
-            store::put_relation(self.txn, &relation)?;
-            self.put(relation)?;
+    fn change_owner(&mut self, relation: Relation, operation: &Op) -> Result<()> {
+        let Op::OwnerTo { new_owner } = operation else { return Ok(()) };
+        let name = match new_owner {
+            ast::Owner::Ident(owner) => RoleName::Named(fold(owner)),
+            ast::Owner::CurrentRole | ast::Owner::CurrentUser => RoleName::CurrentRole,
+            ast::Owner::SessionUser => RoleName::SessionUser,
+        };
+        let owner = self.new_owner(&name)?;
+        // What belongs to its columns goes along.
+        let sequences: Vec<_> = relation.columns().iter().filter_map(|column| column.owned_sequence).collect();
+        for sequence in sequences {
+            let sequence = self.stored(sequence)?;
+            self.change_relation_owner(sequence, &owner)?;
         }
-        Ok(())
+        self.change_relation_owner(relation, &owner)
     }
 }
 

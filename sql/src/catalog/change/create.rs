@@ -163,6 +163,7 @@ impl Change<'_> {
         let session = Arc::clone(&self.environment.eval.session);
         let options = BindOptions { source: self.source, parameters: &[], session: &session };
         let bound = bind::bind_query(query, &self.catalog, &options)?;
+        bound.needs.check(&self.catalog.snapshot, &session.user)?;
         let mut columns = Vec::new();
         for (position, output) in bound.columns.unwrap_or_default().into_iter().enumerate() {
             let name = match create.columns.get(position) {

@@ -13,6 +13,7 @@ impl Change<'_> {
     pub(super) async fn create_index(&mut self, create: &ast::CreateIndex) -> Result<()> {
         refuse_unsupported(create)?;
         let relation = self.find_table(&create.table_name)?;
+        self.must_own_relation(&relation)?;
         let table = table_of(&relation)?;
         let columns = index_columns(table, &create.columns)?;
         let include: Vec<String> = create.include.iter().map(fold).collect();

@@ -50,6 +50,9 @@ impl Change<'_> {
 
     /// A node that is not there, or does not follow the range, is refused; nothing happens then.
     pub(super) async fn transfer_leader(&mut self, range: u64, node: u64) -> Result<()> {
+        if !self.is_superuser() {
+            return Err(SqlError::new(SqlState("42501"), "must be superuser to transfer leaders"));
+        }
         let deadline = self.database.client.runtime.now() + self.database.client.options.operation_timeout;
         let cluster = &self.database.client.cluster;
         match cluster.transfer_leader(RangeId(range), NodeId(node), deadline).await.map_err(txn::Error::from) {

@@ -44,6 +44,7 @@ impl Change<'_> {
                     return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
                 };
                 check_replacement(old, &view)?;
+                self.must_own_relation(&relation)?;
                 relation.kind = RelationKind::View(view);
                 relation
             }
