@@ -6,6 +6,7 @@ mod plain;
 mod random;
 mod replay;
 mod story;
+mod waiting;
 
 use test_each_file::test_each_path;
 
