@@ -66,7 +66,8 @@ pub async fn serve(
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(Handle::current()));
     let router = Router::new(client, runtime.clone(), RouterOptions::new(nodes));
     let transactions = TxnClient::new(Arc::new(router), runtime.clone(), settings.transactions());
-    let database = Database::new(transactions, settings.database());
+    let database =
+        Database::new(transactions, sql::session::Options { gateway: address.to_string(), ..settings.database() });
     tokio::select! {
         () = bootstrap(&database) => {}
         () = stop.raised() => return Ok(()),

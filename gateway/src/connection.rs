@@ -82,6 +82,9 @@ impl Connection {
             if let Err(end) = handled {
                 return end;
             }
+            if self.guard.canceller.is_terminated() {
+                return End::Fatal(terminated());
+            }
         }
     }
 
@@ -90,6 +93,7 @@ impl Connection {
             biased;
             incoming = self.wire.next() => incoming,
             () = self.guard.stopping() => Err(End::shutdown()),
+            () = self.guard.canceller.terminated() => Err(End::Fatal(terminated())),
         }
     }
 
@@ -242,6 +246,11 @@ impl Guard {
             }
         }
     }
+}
+
+/// `pg_terminate_backend`.
+fn terminated() -> SqlError {
+    SqlError::new(SqlState("57P01"), "terminating connection due to administrator command")
 }
 
 pub(crate) fn too_large(length: usize) -> SqlError {

@@ -163,7 +163,13 @@ impl Gateway {
         secret: i32,
     ) -> Result<Session, End> {
         let role = startup::sign_in(wire, &packet, peer.ip()).await?;
-        let startup = Startup { user: role, database: packet.database, settings: packet.settings, backend_pid: pid };
+        let startup = Startup {
+            user: role,
+            database: packet.database,
+            settings: packet.settings,
+            backend_pid: pid,
+            client: Some(peer),
+        };
         let session = Session::new(self.database.clone(), startup).map_err(End::Fatal)?;
         wire.put(&BackendKeyData::new(pid, SecretKey::I32(secret)))?;
         Ok(session)

@@ -21,10 +21,11 @@ mod portal;
 mod prepare;
 mod run;
 mod state;
+mod statistics;
 mod utility;
 mod variables;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use parking_lot::Mutex;
 
@@ -35,6 +36,7 @@ pub(crate) use environment::Environment;
 pub use portal::{Portal, Prepared, Statement};
 use portal::{Run, TextCache};
 use state::{Failed, State, Transaction};
+pub(crate) use statistics::without_secrets;
 pub(crate) use utility::{fold, object_name};
 
 use crate::{
@@ -55,6 +57,8 @@ pub struct Startup {
     pub settings: Vec<(String, String)>,
     /// 0: to be chosen by the session.
     pub backend_pid: i32,
+    /// Where the client is.
+    pub client: Option<SocketAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +119,8 @@ pub struct Session {
     state: State,
     /// Counts transactions.
     serial: u64,
+    /// Attempts beyond the first of the statement that runs.
+    retries: u64,
     notices: Vec<Notice>,
     sequences: Arc<Mutex<SequenceMemory>>,
     texts: Mutex<TextCache<Arc<str>, Arc<[Statement]>>>,
@@ -160,6 +166,7 @@ impl Session {
             pid,
             user: startup.user,
             database: name.to_owned(),
+            client: startup.client,
             backend_start: database.client.runtime.wall_micros(),
             canceller: Canceller::default(),
             now: Mutex::default(),
@@ -171,6 +178,7 @@ impl Session {
             settings,
             state: State::Idle,
             serial: 0,
+            retries: 0,
             notices: Vec::new(),
             sequences: Arc::default(),
             texts: Mutex::new(TextCache::new(CACHED_TEXTS)),
@@ -235,11 +243,14 @@ impl Session {
 
     /// Runs a portal, at most `max_rows` rows (0: all) before `Step::Suspended`. Rows come in batches of bounded size.
     pub async fn execute(&mut self, portal: &mut Portal, max_rows: usize, ending: Ending) -> Result<Step> {
-        if matches!(portal.run, Run::Ready) {
+        let first = matches!(portal.run, Run::Ready);
+        if first {
             self.activity.canceller.clear();
             self.report_active(&portal.prepared.statement.text);
         }
+        let started = self.database.client.runtime.now();
         let outcome = self.execute_portal(portal, max_rows, ending).await;
+        self.count(portal, first, started, &outcome);
         if outcome.is_err() {
             portal.run = Run::Done;
             // Whatever the statement did to the transaction has been undone with it, unless the error came before.
@@ -438,6 +449,24 @@ impl Session {
         activity.state_change = Some(now);
     }
 
+    /// For the statistics of statements: one call, or the continuation of one.
+    fn count(&mut self, portal: &Portal, first: bool, started: base::Monotonic, outcome: &Result<Step>) {
+        let runtime = &self.database.client.runtime;
+        self.database.statistics.record(statistics::Call {
+            text: &portal.prepared.statement.text,
+            first,
+            took: runtime.now().since(started),
+            rows: match outcome {
+                Ok(Step::Complete(_, tag)) => statistics::rows_of_tag(tag),
+                _ => 0,
+            },
+            error: outcome.as_ref().err().map(SqlError::state),
+            retries: std::mem::take(&mut self.retries),
+            plan: portal.prepared.plan(),
+            at: runtime.wall_micros(),
+        });
+    }
+
     fn report_idle(&self) {
         let now = self.database.client.runtime.wall_micros();
         let mut activity = self.activity.now.lock();
@@ -451,6 +480,10 @@ impl Session {
             State::Implicit(transaction) | State::Open(transaction) => {
                 Some(transaction.micros + crate::session::run::POSTGRES_EPOCH_MICROS)
             }
+            State::Idle | State::Failed(_) => None,
+        };
+        activity.transaction = match &self.state {
+            State::Implicit(transaction) | State::Open(transaction) => Some(transaction.txn.id()),
             State::Idle | State::Failed(_) => None,
         };
         let name = self.settings.get("application_name");

@@ -6,4 +6,5 @@ mod demo;
 mod limits;
 mod psql;
 mod sql;
+mod views;
 mod wire;

@@ -231,7 +231,14 @@ impl CatalogFunctions for SessionFunctions {
             "pg_tablespace_location" => Value::text(""),
             "pg_is_in_recovery" => Value::Bool(false),
             "pg_cancel_backend" | "pg_terminate_backend" => {
-                Value::Bool(integer(&args[0]).is_some_and(|pid| self.database.cancel(pid as i32)))
+                let pid = integer(&args[0]).and_then(|pid| i32::try_from(pid).ok()).unwrap_or_default();
+                let act = if name == "pg_cancel_backend" { Database::cancel } else { Database::terminate };
+                if !act(&self.database, pid) {
+                    let message = format!("PID {pid} is not a session of this gateway");
+                    let hint = "Sessions of other gateways are cancelled there.";
+                    return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message).hint(hint));
+                }
+                Value::Bool(true)
             }
             "set_config" => return self.set_config(args),
             "to_regclass" => match args.first() {

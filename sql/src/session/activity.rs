@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use base::Runtime;
+use base::{Runtime, TxnId};
 use futures::task::AtomicWaker;
 use parking_lot::Mutex;
 
@@ -27,6 +27,9 @@ pub struct Canceller {
 struct Shared {
     flag: AtomicBool,
     waker: AtomicWaker,
+    /// The session is to end.
+    terminated: AtomicBool,
+    terminated_waker: AtomicWaker,
 }
 
 impl Canceller {
@@ -35,9 +38,29 @@ impl Canceller {
         self.shared.waker.wake();
     }
 
+    /// Cancels what runs and has the session ended, at the next moment at which its front end looks.
+    pub fn terminate(&self) {
+        self.shared.terminated.store(true, Ordering::Release);
+        self.cancel();
+        self.shared.terminated_waker.wake();
+    }
+
+    pub fn is_terminated(&self) -> bool {
+        self.shared.terminated.load(Ordering::Acquire)
+    }
+
+    /// Completes when the session is to end. One task may wait for it.
+    pub async fn terminated(&self) {
+        std::future::poll_fn(|context| {
+            self.shared.terminated_waker.register(context.waker());
+            if self.is_terminated() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await
+    }
+
     /// A new statement begins: what was meant for the one before does not concern it.
     pub(crate) fn clear(&self) {
-        self.shared.flag.store(false, Ordering::Release);
+        self.shared.flag.store(self.is_terminated(), Ordering::Release);
     }
 
     pub(crate) fn flag(&self) -> &AtomicBool {
@@ -79,6 +102,7 @@ pub struct Activity {
     pub pid: i32,
     pub user: String,
     pub database: String,
+    pub client: Option<std::net::SocketAddr>,
     /// Microseconds since 1970.
     pub backend_start: i64,
     pub canceller: Canceller,
@@ -94,4 +118,6 @@ pub struct Now {
     pub query_start: Option<i64>,
     pub state_change: Option<i64>,
     pub transaction_start: Option<i64>,
+    /// The open transaction.
+    pub transaction: Option<TxnId>,
 }

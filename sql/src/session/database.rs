@@ -12,7 +12,7 @@ use std::{
 use parking_lot::Mutex;
 use txn::{Txn, TxnClient};
 
-use super::activity::Activity;
+use super::{activity::Activity, statistics::Statistics};
 use crate::{
     catalog::{
         Schema,
@@ -43,6 +43,8 @@ pub struct Options {
     pub garbage_interval: Option<Duration>,
     /// Attempts of a statement outside a transaction block that meets a serialization failure or a deadlock.
     pub attempts_max: u32,
+    /// How views name this gateway; most often its address.
+    pub gateway: String,
 }
 
 impl Default for Options {
@@ -52,6 +54,7 @@ impl Default for Options {
             retention: Duration::from_secs(4 * 3600),
             garbage_interval: Some(Duration::from_secs(300)),
             attempts_max: 12,
+            gateway: "gateway".into(),
         }
     }
 }
@@ -63,6 +66,7 @@ pub struct Database {
     pub(crate) options: Options,
     pub(crate) catalog: CatalogCache,
     pub(crate) sequences: Arc<SequenceCache>,
+    pub(crate) statistics: Statistics,
     sessions: Mutex<BTreeMap<i32, Arc<Activity>>>,
     next_pid: AtomicI32,
 }
@@ -72,6 +76,7 @@ impl Database {
         Arc::new(Database {
             catalog: CatalogCache::new(client.clone()),
             sequences: Arc::new(SequenceCache::new(client.clone())),
+            statistics: Statistics::default(),
             client,
             options,
             sessions: Mutex::new(BTreeMap::new()),
@@ -145,6 +150,15 @@ impl Database {
         let found = self.sessions.lock().get(&pid).cloned();
         found.is_some_and(|activity| {
             activity.canceller.cancel();
+            true
+        })
+    }
+
+    /// Ends the session; false when there is no such session.
+    pub fn terminate(&self, pid: i32) -> bool {
+        let found = self.sessions.lock().get(&pid).cloned();
+        found.is_some_and(|activity| {
+            activity.canceller.terminate();
             true
         })
     }

@@ -108,6 +108,7 @@ impl Session {
             if !repeatable || !error.fields().retryable || attempt >= self.database.options.attempts_max {
                 return Err(error);
             }
+            self.retries += 1;
             self.fail().await;
             portal.run = Run::Ready;
             self.back_off(attempt).await?;
@@ -186,6 +187,7 @@ impl Session {
     pub(super) fn new_transaction(&mut self) -> Box<Transaction> {
         self.serial += 1;
         let txn = self.database.client.begin();
+        self.activity.now.lock().transaction = Some(txn.id());
         let read_only = self.settings.is_on("default_transaction_read_only");
         let mark = self.settings.mark();
         Box::new(Transaction::new(txn, self.serial, mark, self.now_micros(), read_only))

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod apply;
+pub mod heat;
 pub mod inbound;
 pub mod latch;
 pub mod lease;

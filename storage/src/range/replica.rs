@@ -25,6 +25,7 @@ use crate::{
     range::{
         Descriptor, SYSTEM_RANGE,
         apply::ReplicaState,
+        heat::{Heat, HeatCounter},
         lease::Echo,
         log::Log,
         propose::{Leading, Phase},
@@ -70,6 +71,8 @@ pub struct Replica {
     /// Range 1 only.
     pub(super) system: Option<SystemState>,
     pub(super) rng: Rng,
+    /// Counted while it leads.
+    pub(super) heat: HeatCounter,
     /// [`crate::store::Faults::apply_twice`].
     pub(super) planted: Vec<(u64, WriteBatch)>,
 }
@@ -128,6 +131,7 @@ impl Replica {
             evaluator: origin.evaluator,
             system: origin.system,
             rng: origin.rng,
+            heat: HeatCounter::default(),
             planted: Vec::new(),
         };
         if record.is_some() {
@@ -148,6 +152,15 @@ impl Replica {
 
     pub fn applied_index(&self) -> u64 {
         self.state.as_ref().map_or(0, |state| state.applied_index)
+    }
+
+    /// Looks at the counters of requests; about once a second.
+    pub fn sample_heat(&mut self, wall_ms: u64) {
+        self.heat.sample(wall_ms);
+    }
+
+    pub fn heat(&self, wall_ms: u64) -> Vec<Heat> {
+        self.heat.recent(wall_ms)
     }
 
     pub fn system(&self) -> Option<&SystemState> {

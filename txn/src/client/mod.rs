@@ -24,6 +24,7 @@ use crate::{
         read_set::ReadSet,
         savepoint::Savepoints,
         times::{At, Times},
+        waiting::Waiting,
         write_buffer::{Buffered, WriteBuffer},
     },
     command::{Key, LockMode, Page, WaitPolicy},
@@ -47,9 +48,10 @@ mod savepoint;
 mod sender;
 mod times;
 mod wait;
+mod waiting;
 mod write_buffer;
 
-pub use self::{savepoint::Savepoint, times::Isolation};
+pub use self::{savepoint::Savepoint, times::Isolation, waiting::WaitView};
 
 /// What all transactions of a gateway share. Cheap to clone.
 #[derive(Clone)]
@@ -65,6 +67,7 @@ pub struct TxnClient {
 struct Shared {
     background: Background,
     registry: Registry,
+    waiting: Waiting,
 }
 
 #[derive(Clone, Debug)]

@@ -1,7 +1,9 @@
 //! Databases, roles, settings, sessions, and the cluster as it reports itself.
 
 use super::{
-    LOCUS, Output, SystemViews, array, flag, int4, int8, letter, oid,
+    LOCUS, Output, SystemViews, array, flag, int4, int8, letter,
+    observe::instant,
+    oid,
     roles::{role_oid, roles},
     text,
 };
@@ -9,20 +11,13 @@ use crate::{
     encode,
     error::Result,
     expr::EvalContext,
-    session::{BOOTSTRAP_ROLE, DATABASE_NAMES},
+    session::{BOOTSTRAP_ROLE, DATABASE_NAMES, without_secrets},
     settings::{self, Kind},
     types::{DataType, Value},
 };
 
-/// Microseconds between 1970 and 2000.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
-
 pub(super) fn database_oid(name: &str) -> u32 {
     DATABASE_NAMES.iter().position(|known| *known == name).map_or(0, |position| 16000 - position as u32)
-}
-
-fn instant(unix_micros: Option<i64>) -> Value {
-    unix_micros.map_or(Value::Null, |micros| Value::TimestampTz(micros - EPOCH_MICROS))
 }
 
 impl SystemViews {
@@ -122,6 +117,11 @@ impl SystemViews {
     pub(super) fn pg_stat_activity(&self, output: &mut Output<'_>) {
         for activity in self.database.activities() {
             let now = activity.now.lock().clone();
+            let waits = match now.state {
+                "active" if self.is_waiting(&activity) => Some(("Lock", "tuple")),
+                "active" => None,
+                _ => Some(("Client", "ClientRead")),
+            };
             output.row([
                 ("datid", oid(database_oid(&activity.database))),
                 ("datname", text(activity.database.as_str())),
@@ -134,26 +134,12 @@ impl SystemViews {
                 ("query_start", instant(now.query_start)),
                 ("state_change", instant(now.state_change)),
                 ("state", text(now.state)),
-                ("query", Value::Text(now.query)),
+                ("query", Value::Text(without_secrets(&now.query))),
                 ("backend_type", text("client backend")),
-            ]);
-        }
-    }
-
-    pub(super) fn locus_sessions(&self, output: &mut Output<'_>) {
-        for activity in self.database.activities() {
-            let now = activity.now.lock().clone();
-            output.row([
-                ("pid", int4(i64::from(activity.pid))),
-                ("user_name", text(activity.user.as_str())),
-                ("database", text(activity.database.as_str())),
-                ("application_name", text(now.application_name)),
-                ("state", text(now.state)),
-                ("query", Value::Text(now.query)),
-                ("backend_start", instant(Some(activity.backend_start))),
-                ("transaction_start", instant(now.transaction_start)),
-                ("query_start", instant(now.query_start)),
-                ("state_change", instant(now.state_change)),
+                ("client_addr", activity.client.map_or(Value::Null, |client| text(client.ip().to_string()))),
+                ("client_port", activity.client.map_or(Value::Null, |client| int4(i64::from(client.port())))),
+                ("wait_event_type", waits.map_or(Value::Null, |(kind, _)| text(kind))),
+                ("wait_event", waits.map_or(Value::Null, |(_, event)| text(event))),
             ]);
         }
     }
@@ -162,24 +148,6 @@ impl SystemViews {
         for (name, value, description) in self.settings.all() {
             output.row([("name", text(name)), ("value", text(value)), ("description", text(description))]);
         }
-    }
-
-    pub(super) async fn locus_nodes(&self, output: &mut Output<'_>) -> Result<()> {
-        let client = &self.database.client;
-        let deadline = client.runtime.now() + client.options.operation_timeout;
-        for node in client.cluster.nodes(deadline).await.map_err(txn::Error::from)? {
-            let counters: serde_json::Map<String, serde_json::Value> =
-                node.counters.into_iter().map(|(name, value)| (name, value.into())).collect();
-            output.row([
-                ("node_id", int8(node.id.0 as i64)),
-                ("address", text(node.address)),
-                ("is_live", flag(node.live)),
-                ("ranges", int8(node.ranges as i64)),
-                ("leaders", int8(node.leaders as i64)),
-                ("counters", text(serde_json::Value::Object(counters).to_string())),
-            ]);
-        }
-        Ok(())
     }
 
     pub(super) async fn locus_ranges(&self, output: &mut Output<'_>) -> Result<()> {
@@ -207,7 +175,7 @@ impl SystemViews {
     }
 
     /// Table and index whose keys a range begins with.
-    fn names_at(&self, key: &[u8]) -> (Option<String>, Option<String>) {
+    pub(super) fn names_at(&self, key: &[u8]) -> (Option<String>, Option<String>) {
         let Some((id, space)) = encode::locate(key) else { return (None, None) };
         if id == crate::catalog::store::CATALOG_TABLE {
             return (Some(format!("{LOCUS}.catalog")), None);
