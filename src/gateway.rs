@@ -44,7 +44,8 @@ pub async fn run(arguments: GatewayArgs, file: &File, stop: StopSignal) -> Resul
     }
     let cluster = arguments.cluster.or_else(|| file.cluster.clone()).unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
     let client = Arc::new(TcpClient::new(&cluster, &nodes, &Handle::current()));
-    serve(client, nodes, sql_addr(arguments.sql_addr, file), &arguments.settings.over(&file.gateway), stop).await
+    let listener = listen(sql_addr(arguments.sql_addr, file)).await?;
+    serve(client, nodes, listener, &arguments.settings.over(&file.gateway), stop).await
 }
 
 /// The address for PostgreSQL clients: flag (or variable), file, default.
@@ -52,16 +53,19 @@ pub fn sql_addr(flag: Option<SocketAddr>, file: &File) -> SocketAddr {
     flag.or(file.sql_addr).unwrap_or_else(|| DEFAULT_SQL_ADDR.parse().expect("a valid address"))
 }
 
+/// First of all, so that a port in use is told at once. Clients that come early wait.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
 /// Runs a gateway over the nodes until it is told to stop.
 pub async fn serve(
     client: Arc<dyn NodeClient>,
     nodes: BTreeMap<NodeId, String>,
-    address: SocketAddr,
+    listener: TcpListener,
     settings: &GatewaySettings,
     mut stop: StopSignal,
 ) -> Result<()> {
-    // First of all, so that a port in use is told at once. Clients that come early wait.
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr()?;
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(Handle::current()));
     let router = Router::new(client, runtime.clone(), RouterOptions::new(nodes));

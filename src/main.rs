@@ -1,4 +1,4 @@
-//! `locus`: the command line. Wires the tiers together, in one process (`start`) or one tier each (`node`, `gateway`), runs a
+//! `locus`: the command line. Wires the tiers together, in one process (`start`) or one tier each (`node`, `gateway`, `web`), runs a
 //! cluster of processes on this machine (`demo`), and looks at running ones (`status`, `sql`).
 //!
 //! Reading order: [`config`] says what can be set, [`node`] and [`gateway`] run a tier, [`start`] both, [`demo`] many.
@@ -12,6 +12,7 @@ mod process;
 mod start;
 mod status;
 mod table;
+mod web;
 
 use std::{
     os::unix::process::CommandExt,
@@ -61,6 +62,8 @@ enum Subcommands {
     Node(node::NodeArgs),
     /// Run one SQL gateway
     Gateway(gateway::GatewayArgs),
+    /// Run the web tier: the page, and the relay of its sessions to a gateway
+    Web(web::WebArgs),
     /// Show the nodes and ranges of a running cluster
     Status(status::StatusArgs),
     /// Open psql on a running cluster
@@ -104,6 +107,7 @@ fn run(cli: Cli) -> Result<()> {
             Subcommands::Demo(arguments) => demo::run(arguments, stop).await,
             Subcommands::Node(arguments) => node::run(arguments, &file, stop).await,
             Subcommands::Gateway(arguments) => gateway::run(arguments, &file, stop).await,
+            Subcommands::Web(arguments) => web::run(arguments, &file, stop).await,
             Subcommands::Status(arguments) => status::run(arguments).await,
             Subcommands::Sql(_) => Ok(()),
         }

@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 use anyhow::Result;
 use base::NodeId;
 use clap::Args;
+use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     config::{File, GatewaySettings, NodeSettings, default_data},
     gateway, node,
     process::StopSignal,
+    web::{self, WebSettings},
 };
 
 #[derive(Args)]
@@ -20,6 +22,11 @@ pub struct StartArgs {
     /// Where to listen for PostgreSQL clients [default: 127.0.0.1:7432]
     #[arg(long, env = "LOCUS_SQL_ADDR", value_name = "ADDR")]
     sql_addr: Option<SocketAddr>,
+    /// Where the page listens for browsers [default: 127.0.0.1:7480, or any free port where that one is taken]
+    #[arg(long, env = "LOCUS_WEB_ADDR", value_name = "ADDR")]
+    web_addr: Option<SocketAddr>,
+    #[command(flatten)]
+    web: WebSettings,
     #[command(flatten)]
     node: NodeSettings,
     #[command(flatten)]
@@ -34,9 +41,19 @@ pub async fn run(arguments: StartArgs, file: &File, stop: StopSignal) -> Result<
     let cluster = file.cluster.clone();
     let node = node::start(id, listen, BTreeMap::new(), data, cluster, &arguments.node.over(&file.node))?;
     let nodes = BTreeMap::from([(id, node.local_addr().to_string())]);
-    let address = gateway::sql_addr(arguments.sql_addr, file);
+    let listener = gateway::listen(gateway::sql_addr(arguments.sql_addr, file)).await?;
+    let page = web::listener(arguments.web_addr.or(file.web_addr)).await?;
+    let server = web::Server::new(listener.local_addr()?.to_string(), &arguments.web.over(&file.web))?;
+    let page = serve_page(server.announce(&page)?, page, stop.clone());
     let settings = arguments.gateway.over(&file.gateway);
-    let served = gateway::serve(Arc::new(node.client()), nodes, address, &settings, stop).await;
+    let served = gateway::serve(Arc::new(node.client()), nodes, listener, &settings, stop).await;
+    // It was told to stop as well, or the gateway could not serve and the page is of no use.
+    page.abort();
     let ended = node::shut_down(node).await;
     served.and(ended)
+}
+
+#[allow(clippy::disallowed_methods)]
+fn serve_page(server: Arc<web::Server>, listener: TcpListener, stop: StopSignal) -> JoinHandle<()> {
+    tokio::spawn(server.serve(listener, stop))
 }

@@ -6,4 +6,5 @@ mod demo;
 mod limits;
 mod psql;
 mod sql;
+mod web;
 mod wire;
