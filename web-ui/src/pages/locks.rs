@@ -14,7 +14,11 @@ use crate::{
     waits::Graph,
 };
 
-const WAITS: &str = "SELECT * FROM locus.lock_waits";
+const WAITS: &str =
+    "SELECT w.*, s.user_name AS waiter, s.query AS waiting_statement, h.user_name AS holder, h.query AS last_of_holder
+FROM locus.lock_waits w
+LEFT JOIN locus.sessions s ON s.pid = w.waiter_pid
+LEFT JOIN locus.sessions h ON h.pid = w.holder_pid";
 
 const BOX_WIDTH: f64 = 150.0;
 const BOX_HEIGHT: f64 = 32.0;
@@ -32,28 +36,18 @@ pub fn page(app: App) -> AnyView {
     .into_any()
 }
 
-/// The session or transaction that one of these columns names.
-fn name(row: Row<'_>, columns: &[(&str, &str)]) -> Option<String> {
-    columns.iter().find_map(|(column, word)| Some(format!("{word} {}", row.get(column)?)))
+/// A session of this gateway by its number, another gateway's by its transaction.
+fn name(row: Row<'_>, pid: &str, transaction: &str) -> Option<String> {
+    let session = row.get(pid).map(|pid| format!("session {pid}"));
+    session.or_else(|| Some(format!("transaction {}", row.get(transaction)?)))
 }
 
 fn waiter(row: Row<'_>) -> Option<String> {
-    name(
-        row,
-        &[("waiter_pid", "session"), ("pid", "session"), ("waiter", "transaction"), ("waiter_txn", "transaction")],
-    )
+    name(row, "waiter_pid", "waiter_transaction")
 }
 
 fn holder(row: Row<'_>) -> Option<String> {
-    name(
-        row,
-        &[
-            ("holder_pid", "session"),
-            ("blocking_pid", "session"),
-            ("holder", "transaction"),
-            ("holder_txn", "transaction"),
-        ],
-    )
+    name(row, "holder_pid", "holder_transaction")
 }
 
 fn graph(rows: &Rows) -> AnyView {

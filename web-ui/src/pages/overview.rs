@@ -14,10 +14,10 @@ use crate::{
         icon::status,
         link::link_to,
         panel::{Empty, panel},
-        table::{plain, table},
+        table::{Column, Show, column, table},
     },
     route::{Page, Route},
-    rows::Rows,
+    rows::{Row, Rows},
 };
 
 pub const NODES: &str = "SELECT n.*,
@@ -33,14 +33,32 @@ const SESSIONS: &str = "SELECT count(*) AS sessions,
        count(*) FILTER (WHERE state = 'active') AS active
 FROM pg_catalog.pg_stat_activity";
 
-const EVENTS: &str = "SELECT * FROM locus.events ORDER BY 1 DESC LIMIT 50";
+const EVENTS: &str = "SELECT to_char(at, 'YYYY-MM-DD HH24:MI:SS') AS at, severity, kind, node_id, range_id, peer_id
+FROM locus.events e ORDER BY e.at DESC LIMIT 50";
+
+const EVENT_COLUMNS: [Column; 6] = [
+    column("at", "At", Show::Text),
+    column("severity", "Severity", Show::With(severity)),
+    column("kind", "What", Show::Text),
+    column("node_id", "Seen by node", Show::Count),
+    column("range_id", "Range", Show::Count),
+    column("peer_id", "Other node", Show::Count),
+];
+
+const METRICS: &str = "SELECT sum(value) FILTER (WHERE name = 'locus_gateway_statements') AS statements,
+       sum(value) FILTER (WHERE name = 'locus_gateway_statement_micros') AS micros,
+       sum(value) FILTER (WHERE name = 'locus_gateway_statement_errors') AS errors,
+       sum(value) FILTER (WHERE name = 'locus_gateway_statement_retries') AS retries
+FROM locus.metrics";
 
 pub fn page(app: App) -> AnyView {
     let nodes = Feed::new(app, 2, || NODES.to_owned());
     let ranges = Feed::new(app, 5, || RANGES.to_owned());
     let sessions = Feed::new(app, 5, || SESSIONS.to_owned());
+    let metrics = Feed::new(app, 2, || METRICS.to_owned());
     let events = Feed::new(app, 10, || EVENTS.to_owned());
     watch(app, nodes, sessions, ranges);
+    watch_statements(app, metrics);
     let judged = Memo::new(move |_| {
         let (nodes, ranges) = (nodes.rows.get()?, ranges.rows.get()?);
         Some(health(&nodes, &ranges))
@@ -51,9 +69,10 @@ pub fn page(app: App) -> AnyView {
             {tiles(app)}
             {table(app, "Nodes", &super::nodes::COLUMNS, &rows)}
         }.into_any())}
+        {panel("Statements of this gateway", metrics, Empty("Nothing is counted."), move |_| statement_tiles(app))}
         {panel("Ranges", ranges, Empty("No ranges: is the cluster being set up?"), move |rows| range_summary(app, &rows))}
         {panel("Sessions", sessions, Empty("No sessions."), move |rows| session_summary(app, &rows))}
-        {panel("Events", events, Empty("Nothing has happened."), move |rows| plain("Events".to_owned(), &rows))}
+        {panel("Events", events, Empty("Nothing has happened."), move |rows| table(app, "Events", &EVENT_COLUMNS, &rows))}
     }
     .into_any()
 }
@@ -129,30 +148,71 @@ fn watch(app: App, nodes: Feed, sessions: Feed, ranges: Feed) {
     });
 }
 
-fn tiles(app: App) -> AnyView {
-    let tile = |title: &'static str, series: &'static str, show: fn(f64) -> String| {
-        view! {
-            <div class="tile">
-                <p class="tile-title">{title}</p>
-                <p class="tile-value">
-                    {move || chart::remembered(app, series).last().map_or("…".to_owned(), |value| show(*value))}
-                </p>
-                {move || {
-                    let values = chart::remembered(app, series);
-                    let most = values.iter().copied().fold(0.0, f64::max);
-                    chart::sparkline(&values, format!("{title}, recent values; the most was {}", show(most)))
-                }}
-            </div>
+fn watch_statements(app: App, metrics: Feed) {
+    Effect::new(move |before: Option<Option<[f64; 5]>>| {
+        let rows = metrics.rows.get()?;
+        let row = rows.first()?;
+        let count = |name: &str| row.number(name).unwrap_or(0.0);
+        let now = [browser::now(), count("statements"), count("micros"), count("errors"), count("retries")];
+        if let Some(before) = before.flatten() {
+            let rate = |at: usize| chart::rate(before[at], now[at], (now[0] - before[0]) / 1000.0);
+            let statements = rate(1);
+            chart::remember(app, "statements", statements);
+            chart::remember(app, "latency", if statements > 0.0 { rate(2) / statements / 1000.0 } else { 0.0 });
+            chart::remember(app, "errors", rate(3));
+            chart::remember(app, "retries", rate(4));
         }
-    };
+        Some(now)
+    });
+}
+
+fn severity(_: App, row: Row<'_>) -> AnyView {
+    let word = row.text("severity");
+    match word.to_ascii_lowercase().as_str() {
+        "error" => status("bad", word),
+        "warn" | "warning" => status("warn", word),
+        _ => status("info", word),
+    }
+}
+
+fn statement_tiles(app: App) -> AnyView {
     view! {
         <div class="tiles">
-            {tile("Requests per second", "requests", format::short)}
-            {tile("Log syncs per second", "fsyncs", format::short)}
-            {tile("Mean log sync", "fsync", format::millis)}
-            {tile("Log written per second", "log", format::bytes)}
-            {tile("Sessions", "sessions", format::short)}
-            {tile("Data, all replicas counted once", "bytes", format::bytes)}
+            {tile(app, "Statements per second", "statements", format::short)}
+            {tile(app, "Mean time", "latency", format::millis)}
+            {tile(app, "Errors per second", "errors", format::short)}
+            {tile(app, "Retries per second", "retries", format::short)}
+        </div>
+    }
+    .into_any()
+}
+
+fn tile(app: App, title: &'static str, series: &'static str, show: fn(f64) -> String) -> AnyView {
+    view! {
+        <div class="tile">
+            <p class="tile-title">{title}</p>
+            <p class="tile-value">
+                {move || chart::remembered(app, series).last().map_or("…".to_owned(), |value| show(*value))}
+            </p>
+            {move || {
+                let values = chart::remembered(app, series);
+                let most = values.iter().copied().fold(0.0, f64::max);
+                chart::sparkline(&values, format!("{title}, recent values; the most was {}", show(most)))
+            }}
+        </div>
+    }
+    .into_any()
+}
+
+fn tiles(app: App) -> AnyView {
+    view! {
+        <div class="tiles">
+            {tile(app, "Requests per second", "requests", format::short)}
+            {tile(app, "Log syncs per second", "fsyncs", format::short)}
+            {tile(app, "Mean log sync", "fsync", format::millis)}
+            {tile(app, "Log written per second", "log", format::bytes)}
+            {tile(app, "Sessions", "sessions", format::short)}
+            {tile(app, "Data, all replicas counted once", "bytes", format::bytes)}
         </div>
     }
     .into_any()

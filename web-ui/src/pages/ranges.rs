@@ -20,8 +20,15 @@ use crate::{
 
 const RANGES: &str = "SELECT * FROM locus.ranges ORDER BY start_key";
 
-/// The last hour.
-const HEAT: &str = "SELECT * FROM locus.range_heat ORDER BY 1";
+/// The last ten minutes.
+const HEAT: &str = "SELECT range_id, table_name, start_key, to_char(bucket_start, 'HH24:MI:SS') AS at,
+       reads_per_second + writes_per_second AS requests
+FROM locus.range_heat ORDER BY bucket_start, range_id";
+
+const REPLICAS: &str = "SELECT r.range_id, r.node_id, r.role, r.committed_index, r.applied_index,
+       l.applied_index - r.applied_index AS behind, r.log_entries, r.log_bytes
+FROM locus.replicas r LEFT JOIN locus.replicas l ON l.range_id = r.range_id AND l.role = 'leader'
+ORDER BY r.range_id, r.node_id";
 
 /// Ranges drawn at most: those with the most to show.
 const HEAT_ROWS_MAX: usize = 40;
@@ -39,13 +46,26 @@ const COLUMNS: [Column; 10] = [
     column("applied_index", "Applied", Show::Count),
 ];
 
+const REPLICA_COLUMNS: [Column; 8] = [
+    column("range_id", "Range", Show::Count),
+    column("node_id", "Node", Show::Count),
+    column("role", "Role", Show::Text),
+    column("committed_index", "Committed", Show::Count),
+    column("applied_index", "Applied", Show::Count),
+    column("behind", "Behind the leader", Show::Count),
+    column("log_entries", "Log entries", Show::Count),
+    column("log_bytes", "Log", Show::Bytes),
+];
+
 pub fn page(app: App) -> AnyView {
     let ranges = Feed::new(app, 5, || RANGES.to_owned());
     let heat = Feed::new(app, 10, || HEAT.to_owned());
+    let replicas = Feed::new(app, 10, || REPLICAS.to_owned());
     view! {
         <div class="toolbar">{filter(app, "Filter by table, key, node…")}</div>
         {panel("Ranges", ranges, Empty("No ranges."), move |rows| table(app, "Ranges", &COLUMNS, &rows))}
-        {panel("Heat of the key space", heat, Empty("No load has been measured yet."), |rows| heat_map(&rows))}
+        {panel("Requests per second over the key space", heat, Empty("No load has been measured yet."), |rows| heat_map(&rows))}
+        {panel("Replicas", replicas, Empty("No replicas."), move |rows| table(app, "Replicas", &REPLICA_COLUMNS, &rows))}
     }
     .into_any()
 }
@@ -67,25 +87,19 @@ fn replicas(_: App, row: Row<'_>) -> AnyView {
     row.list("replicas").join(", ").into_any()
 }
 
-/// One row a range, one column a moment; the amount is whatever the view calls it.
+/// One row a range, one column a moment.
 fn heat_map(rows: &Rows) -> AnyView {
-    let amount = |row: Row<'_>| {
-        let sum = |names: &[&str]| names.iter().filter_map(|name| row.number(name)).sum::<f64>();
-        sum(&["reads", "writes", "requests", "reads_per_second", "writes_per_second", "requests_per_second"])
-    };
-    let time_of = |row: Row<'_>| {
-        ["bucket", "at", "time", "minute"].iter().find_map(|name| row.get(name)).unwrap_or("now").to_owned()
-    };
     let name_of = |row: Row<'_>| {
         let table = row.get("table_name").or_else(|| row.get("start_key")).unwrap_or("");
         format!("{} {table}", row.text("range_id"))
     };
-    let times: BTreeSet<String> = rows.iter().map(time_of).collect();
+    let times: BTreeSet<String> = rows.iter().map(|row| row.text("at")).collect();
     let times: Vec<String> = times.into_iter().collect();
     let mut cells: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for row in rows.iter() {
-        let column = times.binary_search(&time_of(row)).unwrap_or(0);
-        cells.entry(name_of(row)).or_insert_with(|| vec![0.0; times.len()])[column] += amount(row);
+        let column = times.binary_search(&row.text("at")).unwrap_or(0);
+        cells.entry(name_of(row)).or_insert_with(|| vec![0.0; times.len()])[column] +=
+            row.number("requests").unwrap_or(0.0);
     }
     let mut ranked: Vec<(String, Vec<f64>)> = cells.into_iter().collect();
     ranked.sort_by(|a, b| b.1.iter().sum::<f64>().total_cmp(&a.1.iter().sum::<f64>()));

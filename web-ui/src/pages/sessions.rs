@@ -21,11 +21,12 @@ const SESSIONS: &str = "SELECT s.*,
        s.pid = pg_backend_pid() AS own
 FROM locus.sessions s ORDER BY backend_start";
 
-const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 11] = [
     column("pid", "Session", Show::Count),
     column("user_name", "Role", Show::Text),
     column("database", "Database", Show::Text),
     column("application_name", "Application", Show::Text),
+    column("client_address", "From", Show::Text),
     column("state", "State", Show::With(state)),
     column("query_ms", "Statement for", Show::With(statement_age)),
     column("transaction_ms", "Transaction for", Show::Millis),

@@ -6,6 +6,7 @@ use crate::{
     app::App,
     parts::{
         feed::Feed,
+        icon::status,
         link::link_to,
         panel::{Empty, panel},
         table::{Column, Show, column, filter, table},
@@ -14,23 +15,19 @@ use crate::{
     rows::Row,
 };
 
-const STATEMENTS: &str = "SELECT * FROM locus.statement_stats";
+const STATEMENTS: &str = "SELECT * FROM locus.statement_stats ORDER BY total_exec_time DESC";
 
-const COLUMNS: [Column; 14] = [
+const COLUMNS: [Column; 10] = [
     column("query", "Statement", Show::Code),
-    column("statement", "Statement", Show::Code),
     column("calls", "Calls", Show::Count),
-    column("total_ms", "Total", Show::Millis),
-    column("mean_ms", "Mean", Show::Millis),
-    column("p99_ms", "99 %", Show::Millis),
-    column("max_ms", "Longest", Show::Millis),
+    column("total_exec_time", "Total", Show::Millis),
+    column("mean_exec_time", "Mean", Show::Millis),
+    column("stddev_exec_time", "Deviation", Show::Millis),
+    column("max_exec_time", "Longest", Show::Millis),
     column("rows", "Rows", Show::Count),
-    column("rows_scanned", "Scanned", Show::Count),
     column("retries", "Retries", Show::Count),
-    column("errors", "Errors", Show::Count),
-    column("round_trips", "Round trips", Show::Count),
-    column("last_error", "Last error", Show::Text),
-    column("plan", "Plan", Show::With(explain)),
+    column("errors", "Errors", Show::With(errors)),
+    column("plan", "Plan", Show::With(plan)),
 ];
 
 pub fn page(app: App) -> AnyView {
@@ -44,8 +41,25 @@ pub fn page(app: App) -> AnyView {
     .into_any()
 }
 
-/// Takes the statement to the editor, which shows its plan.
-fn explain(app: App, row: Row<'_>) -> AnyView {
-    let text = row.get("query").or_else(|| row.get("statement")).unwrap_or_default();
-    link_to(app, Route::to(Page::Sql).with("text", format!("EXPLAIN {text}")), "", "Plan")
+/// How many, and which as a tooltip.
+fn errors(_: App, row: Row<'_>) -> AnyView {
+    let which = row.text("errors_by_sqlstate");
+    match row.text("errors") {
+        none if none == "0" => view! { <span class="figure null">"0"</span> }.into_any(),
+        some => view! { <span class="figure" title=which>{status("warn", some)}</span> }.into_any(),
+    }
+}
+
+/// The plan that ran last, and the statement in the editor.
+fn plan(app: App, row: Row<'_>) -> AnyView {
+    let edit = link_to(app, Route::to(Page::Sql).with("text", row.text("query")), "quiet", "Editor");
+    let Some(plan) = row.get("plan") else { return edit };
+    view! {
+        <details class="in-cell">
+            <summary>"Plan"</summary>
+            <pre>{plan.to_owned()}</pre>
+            {edit}
+        </details>
+    }
+    .into_any()
 }
