@@ -7,6 +7,7 @@
 mod assets;
 mod origin;
 mod relay;
+mod upstream;
 
 use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -30,7 +31,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use self::{assets::Assets, origin::Origins};
+use self::{assets::Assets, origin::Origins, upstream::Upstream};
 use crate::{
     config::{DEFAULT_SQL_ADDR, DEFAULT_WEB_ADDR, File},
     process::StopSignal,
@@ -82,12 +83,19 @@ pub struct WebSettings {
     /// Serve the page from this directory instead of the one compiled in (for work on the page)
     #[arg(long = "web-assets", env = "LOCUS_WEB_ASSETS", value_name = "DIR")]
     pub assets: Option<PathBuf>,
+    /// Relay inside TLS; the gateway's certificate must be signed by one of the certificates in this file (PEM)
+    #[arg(long = "web-gateway-ca", env = "LOCUS_WEB_GATEWAY_CA", value_name = "FILE")]
+    pub gateway_authority: Option<PathBuf>,
 }
 
 impl WebSettings {
     pub fn over(&self, file: &WebSettings) -> WebSettings {
         let origins = if self.origins.is_empty() { &file.origins } else { &self.origins };
-        WebSettings { origins: origins.clone(), assets: self.assets.clone().or_else(|| file.assets.clone()) }
+        WebSettings {
+            origins: origins.clone(),
+            assets: self.assets.clone().or_else(|| file.assets.clone()),
+            gateway_authority: self.gateway_authority.clone().or_else(|| file.gateway_authority.clone()),
+        }
     }
 }
 
@@ -114,7 +122,7 @@ pub async fn listener(wanted: Option<SocketAddr>) -> Result<TcpListener> {
 }
 
 pub struct Server {
-    gateway: String,
+    gateway: Arc<Upstream>,
     assets: Assets,
     origins: Origins,
     connections: Arc<Semaphore>,
@@ -126,7 +134,7 @@ type Answer = Response<Full<Bytes>>;
 impl Server {
     pub fn new(gateway: String, settings: &WebSettings) -> Result<Arc<Server>> {
         Ok(Arc::new(Server {
-            gateway,
+            gateway: Arc::new(Upstream::new(gateway, settings.gateway_authority.as_deref())?),
             assets: Assets::open(settings.assets.as_deref())?,
             origins: Origins::new(&settings.origins)?,
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
@@ -137,7 +145,7 @@ impl Server {
     /// Says where the page is.
     pub fn announce(self: Arc<Server>, listener: &TcpListener) -> Result<Arc<Server>> {
         let address = listener.local_addr()?;
-        tracing::info!(%address, gateway = self.gateway, "the page is served");
+        tracing::info!(%address, gateway = self.gateway.address, "the page is served");
         println!("Page: http://{address}/");
         if self.assets.is_empty() {
             println!("      (built without the page: `cargo xtask web` says how to get it)");

@@ -2,7 +2,7 @@
 //!
 //! Buffers are bounded on both sides: whoever does not read makes the other one wait.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use bytes::Bytes;
 use futures::{
@@ -10,11 +10,7 @@ use futures::{
     stream::{SplitSink, SplitStream},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::{
@@ -25,6 +21,7 @@ use tokio_tungstenite::{
     },
 };
 
+use super::upstream::{Stream, Upstream};
 use crate::process::StopSignal;
 
 /// Greatest message of a page. Its side cuts longer statements into several.
@@ -41,23 +38,22 @@ const SILENCE_MAX: Duration = Duration::from_secs(95);
 const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Relays until either side ends, the page falls silent, or this process stops.
-pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(io: S, gateway: &str, mut stop: StopSignal) {
+pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(io: S, gateway: &Upstream, mut stop: StopSignal) {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX))
         .write_buffer_size(0)
         .max_write_buffer_size(2 * CHUNK_BYTES);
     let mut page = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-    let stream = match timeout(CONNECT_TIMEOUT, TcpStream::connect(gateway)).await {
-        Ok(Ok(stream)) => stream,
-        outcome => {
-            tracing::warn!(gateway, ?outcome, "the gateway cannot be reached");
+    let connected = timeout(CONNECT_TIMEOUT, gateway.connect()).await;
+    let stream = match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(gateway = gateway.address, %error, "the gateway cannot be reached");
             return close(&mut page, CloseCode::Again, "the gateway cannot be reached").await;
         }
     };
-    // A socket without it still works.
-    let _ = stream.set_nodelay(true);
-    let (from_gateway, to_gateway) = stream.into_split();
+    let (from_gateway, to_gateway) = tokio::io::split(stream);
     let (to_page, from_page) = page.split();
     let end = tokio::select! {
         end = upstream(from_page, to_gateway) => end,
@@ -82,7 +78,7 @@ enum End {
 /// From the page to the gateway. Pongs show that the page is alive; pings are answered by the library.
 async fn upstream<S: AsyncRead + AsyncWrite + Unpin>(
     mut page: SplitStream<WebSocketStream<S>>,
-    mut gateway: OwnedWriteHalf,
+    mut gateway: WriteHalf<Stream>,
 ) -> End {
     let mut deadline = Instant::now() + HELLO_TIMEOUT;
     loop {
@@ -107,7 +103,7 @@ async fn upstream<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// From the gateway to the page, and pings in between.
 async fn downstream<S: AsyncRead + AsyncWrite + Unpin>(
-    mut gateway: OwnedReadHalf,
+    mut gateway: ReadHalf<Stream>,
     mut page: SplitSink<WebSocketStream<S>, Message>,
 ) -> End {
     let mut ping_at = Instant::now() + PING_INTERVAL;

@@ -225,9 +225,9 @@ impl App {
     /// A ticket for this session's role: user name and secret.
     async fn ticket(self) -> Option<(String, String)> {
         let link = self.link.get_untracked()?;
-        let rows = link.query("CREATE LOGIN TICKET").await.ok()?;
+        let rows = link.query("CREATE TICKET").await.ok()?;
         let first = rows.first()?;
-        Some((first.get("user_name")?.to_owned(), first.get("secret")?.to_owned()))
+        Some((first.get("ticket")?.to_owned(), first.get("secret")?.to_owned()))
     }
 }
 

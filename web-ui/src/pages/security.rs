@@ -33,6 +33,9 @@ const ROLES: &str = "SELECT rolname, rolsuper, rolcanlogin, rolcreaterole, rolcr
        rolname = current_user AS own
 FROM pg_catalog.pg_roles ORDER BY rolname";
 
+const FACTORS: &str =
+    "SELECT role, password, otp, otp_required, recovery_codes, keys FROM locus.role_factors ORDER BY role";
+
 const ROLE_COLUMNS: [Column; 6] = [
     column("rolname", "Role", Show::Text),
     column("rolcanlogin", "Signs in", Show::With(|_, row| yes_no(row, "rolcanlogin"))),
@@ -57,10 +60,10 @@ pub fn page(app: App) -> AnyView {
         {move || match part.get().as_str() {
             "codes" => codes(app),
             "tickets" => listing(app, "Tickets", "SELECT * FROM locus.tickets", "No tickets.", ticket_buttons),
-            "keys" => listing(app, "Keys", "SELECT * FROM locus.role_keys", "No keys.", |_| ().into_any()),
+            "keys" => listing(app, "Keys and other factors", FACTORS, "No role has any.", |_| ().into_any()),
             "rules" => rules(app),
             "certificates" => listing(app, "Certificates", "SELECT * FROM locus.certificates", "No certificates.", |_| ().into_any()),
-            "audit" => listing(app, "Audit log, newest first", "SELECT * FROM locus.audit ORDER BY 1 DESC LIMIT 200", "Nothing was noted yet.", audit_check),
+            "audit" => listing(app, "Audit log, newest first", "SELECT * FROM locus.audit ORDER BY number DESC LIMIT 200", "Nothing was noted yet.", audit_check),
             _ => roles(app),
         }}
     }
@@ -217,7 +220,7 @@ fn recovery_codes(codes: &[String]) -> AnyView {
 fn ticket_buttons(app: App) -> AnyView {
     let create = move |_| {
         let text = "Makes a name and a secret for a program, valid for hours. The secret is shown once.";
-        dialog::ask_with(app, "Create a ticket", text, "CREATE LOGIN TICKET", None, move |rows| {
+        dialog::ask_with(app, "Create a ticket", text, "CREATE TICKET", None, move |rows| {
             let shown = rows.rows.iter().flatten().flatten().cloned().collect::<Vec<_>>().join("  ");
             app.say(shown);
         });
@@ -234,8 +237,8 @@ fn rules(app: App) -> AnyView {
     let verdict = Feed::new(app, 0, move || asked.get());
     let ask = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
-        let (role, address) = (quote_text(&role.get_untracked()), quote_text(&address.get_untracked()));
-        asked.set(format!("SELECT * FROM locus.test_hba({role}, {address})"));
+        let (role, address) = (quote_name(&role.get_untracked()), quote_text(&address.get_untracked()));
+        asked.set(format!("EXPLAIN SIGN IN {role} FROM {address}"));
     };
     view! {
         {panel("Rules, the first that fits decides", rules, Empty("No rules."), |rows| plain("Rules".to_owned(), &rows))}
