@@ -127,7 +127,7 @@ fn secret_fields(fields: Fields) -> AnyView {
     view! {
         {field("Role", "user", "text", "username", fields.user)}
         {field("Password", "password", "password", "current-password", fields.password)}
-        {field("One-time or recovery code, if the role has one", "code", "text", "one-time-code", fields.code)}
+        {field("One-time or recovery code, if set up", "code", "text", "one-time-code", fields.code)}
     }
     .into_any()
 }

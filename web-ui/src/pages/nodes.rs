@@ -18,7 +18,7 @@ use crate::{
 };
 
 pub const COLUMNS: [Column; 12] = [
-    column("node_id", "Node", Show::Count),
+    column("node_id", "Node", Show::Text),
     column("is_live", "State", Show::With(state)),
     column("address", "Address", Show::Text),
     column("locality", "Locality", Show::Text),
@@ -35,7 +35,7 @@ pub const COLUMNS: [Column; 12] = [
 const STORES: &str = "SELECT * FROM locus.stores ORDER BY node_id";
 
 const STORE_COLUMNS: [Column; 8] = [
-    column("node_id", "Node", Show::Count),
+    column("node_id", "Node", Show::Text),
     column("used_bytes", "Used", Show::Bytes),
     column("engine_files_bytes", "Tables", Show::Bytes),
     column("engine_live_bytes", "Live in them", Show::Bytes),

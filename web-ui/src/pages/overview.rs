@@ -40,9 +40,9 @@ const EVENT_COLUMNS: [Column; 6] = [
     column("at", "At", Show::Text),
     column("severity", "Severity", Show::With(severity)),
     column("kind", "What", Show::Text),
-    column("node_id", "Seen by node", Show::Count),
-    column("range_id", "Range", Show::Count),
-    column("peer_id", "Other node", Show::Count),
+    column("node_id", "Seen by node", Show::Text),
+    column("range_id", "Range", Show::Text),
+    column("peer_id", "Other node", Show::Text),
 ];
 
 const METRICS: &str = "SELECT sum(value) FILTER (WHERE name = 'locus_gateway_statements') AS statements,
@@ -212,7 +212,7 @@ fn tiles(app: App) -> AnyView {
             {tile(app, "Mean log sync", "fsync", format::millis)}
             {tile(app, "Log written per second", "log", format::bytes)}
             {tile(app, "Sessions", "sessions", format::short)}
-            {tile(app, "Data, all replicas counted once", "bytes", format::bytes)}
+            {tile(app, "Data, without copies", "bytes", format::bytes)}
         </div>
     }
     .into_any()

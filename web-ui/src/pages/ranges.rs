@@ -34,7 +34,7 @@ ORDER BY r.range_id, r.node_id";
 const HEAT_ROWS_MAX: usize = 40;
 
 const COLUMNS: [Column; 10] = [
-    column("range_id", "Range", Show::Count),
+    column("range_id", "Range", Show::Text),
     column("table_name", "Table", Show::With(table_link)),
     column("index_name", "Index", Show::Text),
     column("start_key", "From key", Show::Code),
@@ -47,8 +47,8 @@ const COLUMNS: [Column; 10] = [
 ];
 
 const REPLICA_COLUMNS: [Column; 8] = [
-    column("range_id", "Range", Show::Count),
-    column("node_id", "Node", Show::Count),
+    column("range_id", "Range", Show::Text),
+    column("node_id", "Node", Show::Text),
     column("role", "Role", Show::Text),
     column("committed_index", "Committed", Show::Count),
     column("applied_index", "Applied", Show::Count),

@@ -163,10 +163,10 @@ fn nullable(_: App, row: Row<'_>) -> AnyView {
 
 fn ranges_of(app: App, rows: &Rows) -> AnyView {
     const COLUMNS: [Column; 6] = [
-        column("range_id", "Range", Show::Count),
+        column("range_id", "Range", Show::Text),
         column("index_name", "Index", Show::Text),
         column("start_key", "From key", Show::Code),
-        column("leader", "Leader", Show::Count),
+        column("leader", "Leader", Show::Text),
         column("replicas", "Replicas", Show::Text),
         column("size_bytes", "Size", Show::Bytes),
     ];

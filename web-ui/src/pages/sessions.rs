@@ -22,7 +22,7 @@ const SESSIONS: &str = "SELECT s.*,
 FROM locus.sessions s ORDER BY backend_start";
 
 const COLUMNS: [Column; 11] = [
-    column("pid", "Session", Show::Count),
+    column("pid", "Session", Show::Text),
     column("user_name", "Role", Show::Text),
     column("database", "Database", Show::Text),
     column("application_name", "Application", Show::Text),

@@ -101,7 +101,7 @@ pub fn modal(title: String, close: impl Fn() + Copy + Send + Sync + 'static, bod
         <dialog
             node_ref=node
             aria-label=title.clone()
-            on:cancel=move |event| {
+            on:cancel=move |event: web_sys::Event| {
                 event.prevent_default();
                 close();
             }
