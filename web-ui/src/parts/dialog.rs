@@ -97,10 +97,11 @@ pub fn modal(title: String, close: impl Fn() + Copy + Send + Sync + 'static, bod
             let _ = dialog.show_modal();
         }
     });
+    let label = title.clone();
     view! {
         <dialog
             node_ref=node
-            aria-label=title.clone()
+            aria-label=label
             on:cancel=move |event: web_sys::Event| {
                 event.prevent_default();
                 close();

@@ -54,8 +54,9 @@ fn result(number: usize, ran: &Ran) -> AnyView {
             }
         },
     };
+    let label = title.clone();
     view! {
-        <section class="panel" aria-label=title.clone()>
+        <section class="panel" aria-label=label>
             <header class="panel-head">
                 <h2>{title}</h2>
                 {summary}
