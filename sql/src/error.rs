@@ -217,6 +217,7 @@ impl From<txn::Error> for SqlError {
             E::Ambiguous(_) => (SqlState::STATEMENT_COMPLETION_UNKNOWN, false),
             E::Unavailable(_) => (SqlState::CANNOT_CONNECT_NOW, false),
             E::Overloaded(_) => (SqlState::TOO_MANY_CONNECTIONS, false),
+            E::InFuture { .. } => (SqlState::INVALID_PARAMETER_VALUE, false),
             E::TooLarge(_) => (SqlState::PROGRAM_LIMIT_EXCEEDED, false),
             E::Internal(_) => (SqlState::INTERNAL_ERROR, false),
         };

@@ -79,6 +79,12 @@ pub trait Cluster: Send + Sync + 'static {
     /// `Overloaded` are the answer to the last copy that was sent and say nothing about earlier ones.
     fn evaluate(&self, route: &Route, command: Bytes, deadline: Monotonic) -> BoxFuture<'_, Result<Evaluated>>;
 
+    /// As [`Cluster::evaluate`], of a command that reads the past: any replica that has closed its timestamp may answer, the
+    /// nearest is asked first, and the leader when that one cannot tell.
+    fn evaluate_past(&self, route: &Route, command: Bytes, deadline: Monotonic) -> BoxFuture<'_, Result<Evaluated>> {
+        self.evaluate(route, command, deadline)
+    }
+
     /// Splits the range that holds `key` so that `key` begins a new one; no-op when one begins there already.
     fn split(&self, key: &[u8], deadline: Monotonic) -> BoxFuture<'_, Result<()>>;
 

@@ -78,6 +78,27 @@ pub trait Evaluate: Send {
     /// Leadership is over; drop the state. (Parked requests are answered by the replica.)
     fn unlead(&mut self);
 
+    /// What a successor should know, when leadership is handed over in order: asked of the old leader, which serves nothing any
+    /// more. Advisory, of bounded size; empty when there is nothing.
+    fn export(&self) -> Bytes {
+        Bytes::new()
+    }
+
+    /// Right after [`Evaluate::lead`]: what the predecessor knew. It may be wrong or late, and may be ignored.
+    fn adopt(&mut self, _exported: &[u8]) {}
+
+    /// From now on nothing is written at or below `timestamp`, which is less than one that the oracle has handed out, by any
+    /// evaluation; what was proposed before may still be applied. False: this evaluator makes no such promise.
+    fn close(&mut self, _timestamp: Timestamp) -> bool {
+        false
+    }
+
+    /// On a follower: the answer to a command that reads the past, if the applied state alone can tell. All that is ever
+    /// written at or below `closed` has been applied here. `None`: the leader must be asked.
+    fn read_closed(&self, _command: &Bytes, _closed: Timestamp, _reader: &dyn Reader) -> Result<Option<Bytes>> {
+        Ok(None)
+    }
+
     /// The range was split at `at`: hands over the part of the state at and above it. Requests parked there are woken (they
     /// will be answered `RangeChanged`).
     fn split(&mut self, at: &[u8]) -> Box<dyn Evaluate>;

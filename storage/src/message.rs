@@ -53,6 +53,12 @@ pub enum RequestBody {
     /// The ranges of which this node is the leader.
     LocalRanges,
     NodeStatus,
+    /// As `Evaluate`, of a command that reads the past: any replica that can tell answers it; the others answer `NotLeader`.
+    ReadClosed {
+        range: RangeId,
+        epoch: u64,
+        command: Bytes,
+    },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -29,6 +29,12 @@ pub enum PeerMessage {
     },
     SnapshotChunk(SnapshotChunk),
     SnapshotAck(SnapshotAck),
+    /// The leader of `term` has told the receiver to take over: `Evaluate::export`.
+    HandOver {
+        range: RangeId,
+        term: u64,
+        state: Bytes,
+    },
 }
 
 /// One Raft message with what leases need.
@@ -41,6 +47,15 @@ pub struct Envelope {
     pub echo: Option<u64>,
     /// `raft::eraftpb::Message`.
     pub message: Bytes,
+    /// With a leader's heartbeat.
+    pub closed: Option<Closed>,
+}
+
+/// A leader's promise: all that is ever written at or below `timestamp` in this range lies in the log at or before `index`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closed {
+    pub timestamp: Timestamp,
+    pub index: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

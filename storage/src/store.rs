@@ -220,6 +220,10 @@ impl Store {
             }
             PeerMessage::SnapshotChunk(chunk) => self.snapshot_chunk(from, chunk),
             PeerMessage::SnapshotAck(ack) => self.snapshot_ack(from, ack),
+            PeerMessage::HandOver { range, term, state } => self.with(range, |replica, _| {
+                replica.inherit(term, state);
+                Ok(())
+            }),
         }
     }
 
@@ -314,17 +318,16 @@ impl Store {
             Some(child) if child.descriptor().is_some() => {
                 return Err(Error::Corrupt(format!("{range} was created by a split and exists already")));
             }
-            Some(child) => {
-                child.initialize(state, context!(self))?;
-                child.set_evaluator(split.evaluator);
-            }
+            Some(child) => child.initialize(state, context!(self))?,
             None => {
                 self.create(range, Some(state), LogState::default())?;
                 self.set_quiet(range);
-                if let Some(child) = self.replicas.get_mut(&range) {
-                    child.set_evaluator(split.evaluator);
-                }
             }
+        }
+        if split.campaign
+            && let Some(child) = self.replicas.get_mut(&range)
+        {
+            child.inherit(child.term(), split.heritage);
         }
         self.out.reply(split.target, crate::message::ResponseBody::Done, None);
         if split.campaign {

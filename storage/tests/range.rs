@@ -1,15 +1,17 @@
 //! Golden scripts of a small cluster (`scripts/range`): three stores with one-millisecond networks and disks.
 //!
-//! - `nodes 1`: begins anew with so many; `run MS`: lets time pass
+//! - `nodes 1`: begins anew with so many; `closing`: begins anew, and leaders close timestamps; `run MS`: lets time pass
 //! - `append KEY ITEM`, `get KEY`, `await KEY`, `fill KEY BYTES`, `stamp`, `fence open|close ID`, `split KEY`, `transfer rN nN`, `lookup KEY`:
 //!   sends a request to the node of the prefix (`n1: get a`) and prints its answer; without an answer after `within=MS`
 //!   (default 100) prints `…`, and the answer comes with a later command
+//! - `past KEY N`: reads at the N-th timestamp that was printed, anywhere; `note KEY ITEM`, `notes KEY`: what only the leader's
+//!   memory holds
 //! - `crash nN`, `start nN`, `wipe nN`, `pause nN MS`, `isolate nN`, `cut nA nB`, `heal`: faults
 //! - `status`: ranges, who leads them, and what each replica has applied
 
 use std::{collections::BTreeMap, error::Error, fmt::Write, path::Path, time::Duration};
 
-use base::{NodeId, RangeId, Span};
+use base::{NodeId, RangeId, Span, Timestamp};
 use bytes::Bytes;
 use goldenscript::{Command, Context, Runner};
 use storage::{
@@ -26,7 +28,7 @@ use crate::world::{
 test_each_path! { in "./storage/tests/scripts/range" as scripts => run }
 
 fn run(path: &Path) {
-    goldenscript::run(&mut Script::new(3), path).expect("golden script");
+    goldenscript::run(&mut Script::new(3, None), path).expect("golden script");
 }
 
 struct Script {
@@ -39,8 +41,10 @@ struct Script {
 }
 
 impl Script {
-    fn new(nodes: u64) -> Script {
+    /// Without `close_after` nothing happens while nobody asks for anything.
+    fn new(nodes: u64, close_after: Option<Duration>) -> Script {
         let world = World::new(1, nodes, |options| {
+            options.close_after = close_after;
             options.spread_leaders = false;
             options.log_bytes_max = 4 << 10;
             options.split_bytes = 64 << 10;
@@ -69,6 +73,14 @@ impl Script {
             "get" => self.evaluate(Toy::Get { key: key()? }),
             "await" => self.evaluate(Toy::Await { key: key()? }),
             "fill" => self.evaluate(Toy::Fill { key: key()?, bytes: number(1)? as u32 }),
+            "note" => self.evaluate(Toy::Note { key: key()?, item: number(1)? }),
+            "notes" => self.evaluate(Toy::Notes { key: key()? }),
+            "past" => {
+                let at = *self.stamps.get(number(1)? as usize - 1).ok_or("no such timestamp")?;
+                let toy = Toy::Past { key: key()?, at: Timestamp(at) };
+                let (range, epoch) = self.range_of(toy.key());
+                RequestBody::ReadClosed { range, epoch, command: toy.encode() }
+            }
             "stamp" => RequestBody::Stamp { count: 1 },
             "fence" => {
                 let id = u128::from(number(1)?);
@@ -88,7 +100,8 @@ impl Script {
 
     fn fault(&mut self, name: &str, args: &[String]) -> Result<(), Box<dyn Error>> {
         match name {
-            "nodes" => *self = Script::new(args.first().ok_or("how many?")?.parse()?),
+            "nodes" => *self = Script::new(args.first().ok_or("how many?")?.parse()?, None),
+            "closing" => *self = Script::new(3, Some(Duration::from_secs(3))),
             "run" => self.world.run(Duration::from_millis(args.first().ok_or("how long?")?.parse()?)),
             "crash" => self.world.crash(node(args.first())?),
             "start" => self.world.start(node(args.first())?),

@@ -107,6 +107,8 @@ pub struct Read {
     /// False for reads that need not be refreshed or protected (statistics, `AS OF SYSTEM TIME`): the timestamp cache is
     /// not touched.
     pub protect: bool,
+    /// Old enough to be answered by any replica that has closed `read_ts`, as the gateway believes.
+    pub anywhere: bool,
     pub body: ReadBody,
 }
 

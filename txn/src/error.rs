@@ -1,6 +1,6 @@
 //! Errors by what the caller can do about them. `sql` maps them to SQLSTATE, once.
 
-use base::TxnId;
+use base::{Timestamp, TxnId};
 use bytes::Bytes;
 
 use crate::command::WaitEdge;
@@ -32,6 +32,9 @@ pub enum Error {
     /// (53300-class) A queue is full; nothing was done.
     #[error("overloaded: {0}")]
     Overloaded(String),
+    /// The timestamp to read at has not come yet. (22023)
+    #[error("the timestamp {read_ts} is in the future")]
+    InFuture { read_ts: Timestamp },
     /// The transaction's buffered writes exceed its limit. (54000)
     #[error("transaction too large: {0}")]
     TooLarge(String),

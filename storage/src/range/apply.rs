@@ -157,11 +157,11 @@ impl Replica {
         match applied {
             Applied::Split(child) => {
                 let target = id.and_then(|id| self.end_internal(id, cx)).unwrap_or(Target::Nobody);
-                let evaluator = self.evaluator.split(&child.span.start);
+                let heritage = self.evaluator.split(&child.span.start).export();
                 let campaign = self.leading_term().is_some();
                 // The sooner the others split, the sooner the new range has its quorum.
                 self.broadcast_commit();
-                cx.out.upcalls.push_back(Upcall::Split(Box::new(SplitApplied { child, evaluator, campaign, target })));
+                cx.out.upcalls.push_back(Upcall::Split(Box::new(SplitApplied { child, heritage, campaign, target })));
                 self.resume(cx)
             }
             Applied::Done | Applied::RangeId(_) if self.system.is_some() => {

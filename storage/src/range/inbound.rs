@@ -61,6 +61,7 @@ impl Replica {
         {
             self.echo.stepped(term, stamp);
             self.amnesia &= !(is_append && commit <= raft.raft_log.last_index());
+            self.hear_promise(envelope.closed);
         }
         self.observe_role(cx)
     }

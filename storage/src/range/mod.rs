@@ -2,6 +2,8 @@
 
 pub mod admin;
 pub mod apply;
+pub mod closed;
+pub mod heritage;
 pub mod inbound;
 pub mod latch;
 pub mod lease;

@@ -170,6 +170,7 @@ impl Replica {
             _ => return Ok(()),
         }
         self.evaluator.lead(low_water, cx.now);
+        self.accept_heritage(term, cx);
         cx.out.upcalls.push_back(Upcall::Serving(self.id));
         self.resume(cx)
     }
@@ -205,6 +206,7 @@ impl Replica {
             return Ok(());
         }
         cx.out.count("requests_evaluated");
+        self.closing.used_at = Some(cx.now);
         let token = leading.token();
         let free = leading.latches.is_free(&accesses);
         let pending = Pending { target, deadline, work: Work::Command(command), accesses, stage: Stage::Latching };

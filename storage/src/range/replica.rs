@@ -25,6 +25,8 @@ use crate::{
     range::{
         Descriptor, SYSTEM_RANGE,
         apply::ReplicaState,
+        closed::Closing,
+        heritage::Heritage,
         lease::Echo,
         log::Log,
         propose::{Leading, Phase},
@@ -67,6 +69,8 @@ pub struct Replica {
     pub(super) restore: Option<Restore>,
     pub(super) leading: Option<Leading>,
     pub(super) evaluator: Box<dyn Evaluate>,
+    pub(super) heritage: Heritage,
+    pub(super) closing: Closing,
     /// Range 1 only.
     pub(super) system: Option<SystemState>,
     pub(super) rng: Rng,
@@ -126,6 +130,8 @@ impl Replica {
             restore: None,
             leading: None,
             evaluator: origin.evaluator,
+            heritage: Heritage::default(),
+            closing: Closing::default(),
             system: origin.system,
             rng: origin.rng,
             planted: Vec::new(),
@@ -296,6 +302,7 @@ impl Replica {
                 stamp: from_leader.then_some(cx.now.0),
                 echo,
                 message: Bytes::from(bytes),
+                closed: if kind == MessageType::MsgHeartbeat { self.promise() } else { None },
             });
         }
     }
@@ -342,6 +349,7 @@ impl Replica {
             }
             Some(leading) if self.raw.raft.state == StateRole::Leader => {
                 leading.lease.forfeit();
+                self.bequeath(to, cx);
                 self.raw.transfer_leader(to.0);
                 cx.out.count("leader_transfers");
                 ResponseBody::Done
@@ -477,11 +485,6 @@ impl Replica {
     /// The greatest key up to `engine_key` at which the range may be cut.
     pub fn split_key(&self, engine_key: &[u8]) -> Bytes {
         self.evaluator.split_key(engine_key)
-    }
-
-    /// The part of the parent's evaluator, after a split.
-    pub fn set_evaluator(&mut self, evaluator: Box<dyn Evaluate>) {
-        self.evaluator = evaluator;
     }
 
     pub(super) fn is_system(&self) -> bool {

@@ -69,6 +69,8 @@ pub struct RouterOptions {
     pub resend_after: Duration,
     /// Ranges kept in the cache.
     pub cached_ranges_max: usize,
+    /// The node that is asked first for what any replica may answer; `None`: each in turn.
+    pub nearest: Option<NodeId>,
 }
 
 impl RouterOptions {
@@ -78,6 +80,7 @@ impl RouterOptions {
             hedge_after: Duration::from_millis(400),
             resend_after: Duration::from_secs(2),
             cached_ranges_max: 100_000,
+            nearest: None,
         }
     }
 }
@@ -185,6 +188,30 @@ impl Inner {
         }
     }
 
+    /// Asks one replica for what it can tell without being the leader, and then the leader.
+    async fn evaluate_past(&self, descriptor: &Descriptor, command: Bytes, deadline: Monotonic) -> Result<Evaluated> {
+        let replicas = &descriptor.replicas;
+        let any =
+            (!replicas.is_empty()).then(|| replicas[(self.runtime.random_u64() % replicas.len() as u64) as usize]);
+        if let Some(node) = self.options.nearest.filter(|node| replicas.contains(node)).or(any) {
+            let timeout = self.options.hedge_after.min(deadline.since(self.runtime.now()));
+            let range = descriptor.id;
+            let body = RequestBody::ReadClosed { range, epoch: descriptor.epoch, command: command.clone() };
+            let until = self.runtime.now() + timeout;
+            let call = self.client.call(node, body, timeout);
+            match base::runtime::timeout_at(&*self.runtime, until, call).await {
+                Some(Ok(ResponseBody::Evaluated { reply, replicated })) => return Ok(Evaluated { reply, replicated }),
+                Some(Ok(ResponseBody::RangeChanged(current))) => {
+                    self.heal(range, &current);
+                    return Err(Error::RangeChanged(current));
+                }
+                // Slow, gone, or not able to tell: the leader is.
+                _ => {}
+            }
+        }
+        self.evaluate(descriptor, command, deadline).await
+    }
+
     async fn split(&self, key: &[u8], deadline: Monotonic) -> Result<()> {
         let mut backoff = Backoff::default();
         loop {
@@ -290,6 +317,11 @@ impl Cluster for Router {
     fn evaluate(&self, route: &Route, command: Bytes, deadline: Monotonic) -> BoxFuture<'_, Result<Evaluated>> {
         let descriptor = route.descriptor.clone();
         Box::pin(async move { self.inner.evaluate(&descriptor, command, deadline).await })
+    }
+
+    fn evaluate_past(&self, route: &Route, command: Bytes, deadline: Monotonic) -> BoxFuture<'_, Result<Evaluated>> {
+        let descriptor = route.descriptor.clone();
+        Box::pin(async move { self.inner.evaluate_past(&descriptor, command, deadline).await })
     }
 
     fn split(&self, key: &[u8], deadline: Monotonic) -> BoxFuture<'_, Result<()>> {

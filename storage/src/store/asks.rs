@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use base::{Monotonic, NodeId, RangeId};
+use base::{Monotonic, NodeId, RangeId, Timestamp};
 use bytes::Bytes;
 
 use crate::{
@@ -45,8 +45,18 @@ struct Open {
 
 #[derive(Clone)]
 enum Purpose {
-    LowWater { range: RangeId, term: u64 },
-    Split { range: RangeId, key: Bytes, target: Target, deadline: Monotonic },
+    LowWater {
+        range: RangeId,
+        term: u64,
+    },
+    Split {
+        range: RangeId,
+        key: Bytes,
+        target: Target,
+        deadline: Monotonic,
+    },
+    /// For the ranges that are led here, to close what is old.
+    Close,
 }
 
 impl Store {
@@ -72,6 +82,31 @@ impl Store {
         self.asks.open.values().any(of_range)
     }
 
+    /// Has timestamps closed in the ranges that are led here. One request for all of them; what is still open from the last
+    /// time is forgotten.
+    pub(super) fn ask_to_close(&mut self) {
+        self.asks.open.retain(|_, open| !matches!(open.purpose, Purpose::Close));
+        let wanted = self.options.close_after.is_some();
+        if wanted && self.replicas.values().any(|replica| replica.wants_closing(self.clock.now)) {
+            self.ask(Purpose::Close);
+        }
+    }
+
+    fn close_timestamps(&mut self, now: Timestamp) -> Result<()> {
+        let Some(behind) = self.options.close_after else { return Ok(()) };
+        let behind = Timestamp::from_millis(behind.as_millis() as u64);
+        let timestamp = Timestamp(now.0.saturating_sub(behind.0));
+        let leading: Vec<RangeId> =
+            self.replicas.iter().filter(|(_, replica)| replica.is_leader()).map(|(range, _)| *range).collect();
+        for range in leading {
+            self.with(range, |replica, cx| {
+                replica.close(timestamp, cx);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
     fn ask(&mut self, purpose: Purpose) {
         self.asks.next_id = self.asks.next_id.wrapping_add(1);
         let id = self.asks.next_id;
@@ -81,7 +116,7 @@ impl Store {
 
     fn send_ask(&mut self, id: u64, purpose: &Purpose) {
         let body = match purpose {
-            Purpose::LowWater { .. } => Ask::Stamp,
+            Purpose::LowWater { .. } | Purpose::Close => Ask::Stamp,
             Purpose::Split { .. } => Ask::RangeId,
         };
         if self.oracle.is_leading() {
@@ -161,6 +196,10 @@ impl Store {
                 self.asks.open.remove(&id);
                 self.begin_split(range, key, child, target)
             }
+            (Some(Purpose::Close), Answer::Stamp(stamp)) => {
+                self.asks.open.remove(&id);
+                self.close_timestamps(stamp.timestamp)
+            }
             // Answered before, or given up.
             _ => Ok(()),
         }
@@ -189,6 +228,8 @@ impl Store {
                 Purpose::Split { range, deadline, .. } => {
                     self.replicas.get(range).is_some_and(Replica::is_leader) && now < *deadline
                 }
+                // Asked anew every second.
+                Purpose::Close => true,
             };
             if !wanted {
                 over.push(*id);

@@ -114,6 +114,7 @@ impl Store {
             self.housekeeping.next_second = now + SECOND;
             self.housekeeping.second_at = now;
             self.report_map();
+            self.ask_to_close();
             self.spread_leaders(&ranges)?;
             self.want_truncation();
         }

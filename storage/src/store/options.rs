@@ -30,6 +30,9 @@ pub struct Options {
     pub snapshot_chunk_bytes: usize,
     /// Hand leadership to the range's preferred node, so that leaders are spread evenly.
     pub spread_leaders: bool,
+    /// So far behind the oracle leaders close timestamps, once a second: whoever commits later than this after its timestamp was
+    /// handed out must fetch another, and followers answer reads that are older than this. `None`: followers answer nothing.
+    pub close_after: Option<Duration>,
     pub faults: Faults,
 }
 
@@ -48,6 +51,7 @@ impl Options {
             proposals_max: 4096,
             snapshot_chunk_bytes: 512 << 10,
             spread_leaders: true,
+            close_after: Some(Duration::from_secs(3)),
             faults: Faults::default(),
         }
     }
@@ -91,4 +95,6 @@ pub struct Faults {
     pub reuse_timestamps_after_failover: bool,
     /// Apply some batches a second time, later.
     pub apply_twice: bool,
+    /// Followers answer reads above the closed timestamp, from whatever they have applied.
+    pub stale_follower: bool,
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use base::{Monotonic, NodeId, RangeId, Span};
+use bytes::Bytes;
 
 use crate::{
     engine::Engine,
-    evaluate::Evaluate,
     log::LogRecord,
     message::{ClientId, Reply, Response, ResponseBody},
     peer::{Envelope, PeerMessage},
@@ -56,7 +56,8 @@ pub enum Upcall {
 
 pub struct SplitApplied {
     pub child: Descriptor,
-    pub evaluator: Box<dyn Evaluate>,
+    /// What the parent's evaluator knew of the child's part.
+    pub heritage: Bytes,
     /// The parent's leader is here: the child should campaign at once.
     pub campaign: bool,
     pub target: Target,

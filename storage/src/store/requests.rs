@@ -30,12 +30,14 @@ impl Store {
         let deadline = self.clock.now + Duration::from_millis(u64::from(request.timeout_ms));
         match request.body {
             RequestBody::Evaluate { range, epoch, command } => {
-                if !self.replicas.contains_key(&range) {
-                    let accesses = (self.factory)().access(&command).unwrap_or_default();
-                    self.out.range_changed(target, propose::union(&accesses));
-                    return Ok(());
+                if self.has_replica(range, target, &command) {
+                    self.with(range, |replica, cx| replica.evaluate(target, deadline, epoch, command, cx))?;
                 }
-                self.with(range, |replica, cx| replica.evaluate(target, deadline, epoch, command, cx))?;
+            }
+            RequestBody::ReadClosed { range, epoch, command } => {
+                if self.has_replica(range, target, &command) {
+                    self.with(range, |replica, cx| replica.read_closed(target, deadline, epoch, command, cx))?;
+                }
             }
             RequestBody::Stamp { count } => {
                 self.want_stamp(Waiting { target, count: count.min(STAMPS_MAX), deadline, maybe_applied: false });
@@ -68,6 +70,16 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Whether the range is here; otherwise answers what is.
+    fn has_replica(&mut self, range: RangeId, target: Target, command: &Bytes) -> bool {
+        let here = self.replicas.contains_key(&range);
+        if !here {
+            let accesses = (self.factory)().access(command).unwrap_or_default();
+            self.out.range_changed(target, propose::union(&accesses));
+        }
+        here
     }
 
     /// The system range's leader here, if it holds its lease; until when.

@@ -25,6 +25,20 @@ pub enum Toy {
         key: Bytes,
         bytes: u32,
     },
+    /// Reads, if everything up to this timestamp is closed.
+    Past {
+        key: Bytes,
+        at: Timestamp,
+    },
+    /// Leaves a note with the leader, in memory only.
+    Note {
+        key: Bytes,
+        item: u64,
+    },
+    /// The notes on a key.
+    Notes {
+        key: Bytes,
+    },
 }
 
 impl Toy {
@@ -35,6 +49,7 @@ impl Toy {
     pub fn key(&self) -> &Bytes {
         match self {
             Toy::Append { key, .. } | Toy::Get { key } | Toy::Await { key } | Toy::Fill { key, .. } => key,
+            Toy::Past { key, .. } | Toy::Note { key, .. } | Toy::Notes { key } => key,
         }
     }
 }
@@ -50,6 +65,7 @@ pub struct ToyEvaluator {
     /// Keys written by proposals in flight.
     proposed: BTreeMap<Token, Bytes>,
     woken: Vec<Token>,
+    notes: BTreeMap<Bytes, Vec<u64>>,
     pub low_water: Timestamp,
 }
 
@@ -69,7 +85,7 @@ pub fn read(reader: &dyn Reader, key: &[u8]) -> Result<Vec<u64>> {
 impl Evaluate for ToyEvaluator {
     fn access(&self, command: &Bytes) -> Result<Vec<Access>> {
         let toy = decode(command)?;
-        let exclusive = !matches!(toy, Toy::Get { .. } | Toy::Await { .. });
+        let exclusive = matches!(toy, Toy::Append { .. } | Toy::Fill { .. });
         Ok(vec![Access { span: Span::point(toy.key().clone()), exclusive }])
     }
 
@@ -83,12 +99,20 @@ impl Evaluate for ToyEvaluator {
         let toy = decode(command)?;
         assert!(context.descriptor.span.contains(toy.key()), "evaluated outside of the range");
         let list = match &toy {
-            Toy::Fill { .. } => Vec::new(),
+            Toy::Fill { .. } | Toy::Note { .. } | Toy::Notes { .. } => Vec::new(),
             _ => read(reader, toy.key())?,
         };
         let mut batch = WriteBatch::default();
         match toy {
-            Toy::Get { .. } => Ok(Outcome::Reply(postcard::to_stdvec(&list).unwrap().into())),
+            Toy::Note { key, item } => {
+                self.notes.entry(key).or_default().push(item);
+                Ok(Outcome::Reply(Bytes::new()))
+            }
+            Toy::Notes { key } => {
+                let notes = self.notes.get(&key).cloned().unwrap_or_default();
+                Ok(Outcome::Reply(postcard::to_stdvec(&notes).unwrap().into()))
+            }
+            Toy::Get { .. } | Toy::Past { .. } => Ok(Outcome::Reply(postcard::to_stdvec(&list).unwrap().into())),
             Toy::Await { .. } if !list.is_empty() => Ok(Outcome::Reply(postcard::to_stdvec(&list).unwrap().into())),
             Toy::Await { key } => {
                 self.waiting.entry(key).or_default().push(token);
@@ -140,7 +164,29 @@ impl Evaluate for ToyEvaluator {
         for tokens in self.waiting.split_off(at).into_values() {
             self.woken.extend(tokens);
         }
-        Box::<ToyEvaluator>::default()
+        Box::new(ToyEvaluator { notes: self.notes.split_off(at), ..ToyEvaluator::default() })
+    }
+
+    fn export(&self) -> Bytes {
+        if self.notes.is_empty() { Bytes::new() } else { postcard::to_stdvec(&self.notes).unwrap().into() }
+    }
+
+    fn adopt(&mut self, exported: &[u8]) {
+        self.notes = postcard::from_bytes(exported).unwrap();
+    }
+
+    fn close(&mut self, timestamp: Timestamp) -> bool {
+        self.low_water = self.low_water.max(timestamp);
+        true
+    }
+
+    fn read_closed(&self, command: &Bytes, closed: Timestamp, reader: &dyn Reader) -> Result<Option<Bytes>> {
+        match decode(command)? {
+            Toy::Past { key, at } if at <= closed => {
+                Ok(Some(postcard::to_stdvec(&read(reader, &key)?).unwrap().into()))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn split_key(&self, engine_key: &[u8]) -> Bytes {

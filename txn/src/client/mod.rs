@@ -10,7 +10,13 @@
 //! | `open`, `heartbeat`, `background`, `end` | what it holds; what happens beside and after |
 //! | `sender` | one request per range, whatever splits |
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use base::{Runtime, Span, Timestamp, TxnId};
 use bytes::Bytes;
@@ -65,6 +71,8 @@ pub struct TxnClient {
 struct Shared {
     background: Background,
     registry: Registry,
+    /// The newest timestamp that this gateway was given.
+    newest: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +88,9 @@ pub struct Options {
     /// How long an intent whose primary has no trace of the transaction is left alone: the prewrites of one transaction arrive
     /// in any order. Too short a grace costs a retry, never a wrong answer.
     pub orphan_grace: Duration,
+    /// Reads of transactions in the past ([`TxnClient::begin_at`]) that are older than this ask any replica first. Leaders close
+    /// timestamps about four seconds behind the oracle; asking too early costs a message.
+    pub follower_reads_after: Duration,
     pub faults: Faults,
 }
 
@@ -100,6 +111,7 @@ impl Default for Options {
             staged_keys_max: 1024,
             heartbeat_interval: Duration::from_secs(1),
             orphan_grace: Duration::from_secs(1),
+            follower_reads_after: Duration::from_millis(4500),
             faults: Faults::default(),
         }
     }
@@ -197,13 +209,21 @@ impl TxnClient {
         }
     }
 
-    /// A transaction that reads at a fixed past timestamp and cannot write (`AS OF SYSTEM TIME`).
+    /// A transaction that reads at a fixed past timestamp and cannot write (`AS OF SYSTEM TIME`). When that timestamp has not
+    /// come yet, its reads fail with [`crate::Error::InFuture`]. Reads that are old enough are answered by any replica.
     pub fn begin_at(&self, read_ts: Timestamp) -> Txn {
         let mut txn = self.begin();
         txn.fixed = true;
         // Whatever was cached describes the present: the catalog is to be read at the same timestamp.
         txn.times.move_to(Stamp { timestamp: read_ts, fence: 0, fence_open: true });
         txn
+    }
+}
+
+impl TxnClient {
+    /// A timestamp that has been handed out.
+    fn newest_known(&self) -> Timestamp {
+        Timestamp(self.shared.newest.load(Ordering::Relaxed))
     }
 }
 
@@ -414,7 +434,9 @@ impl Txn {
     async fn fresh_stamp(&mut self) -> Result<Stamp> {
         self.stats.round_trips += 1;
         self.stats.stamps += 1;
-        Ok(self.client.cluster.stamp(self.client.deadline()).await?)
+        let stamp = self.client.cluster.stamp(self.client.deadline()).await?;
+        self.client.shared.newest.fetch_max(stamp.timestamp.0, Ordering::Relaxed);
+        Ok(stamp)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads: `get` and `scan` at the transaction's timestamp, own writes included.
 
-use base::{Monotonic, Span, Timestamp, TxnId};
+use base::{Monotonic, Span, Timestamp};
 use bytes::Bytes;
 use futures::future::join_all;
 use storage::Route;
@@ -27,6 +27,9 @@ impl Txn {
     async fn timestamp_for(&mut self, at: At) -> Result<Timestamp> {
         self.times.used = true;
         let read_ts = self.read_ts().await?;
+        if self.fixed {
+            self.check_has_come(read_ts).await?;
+        }
         if at == At::Snapshot || self.times.serial || self.fixed {
             return Ok(read_ts);
         }
@@ -35,6 +38,21 @@ impl Txn {
             self.move_forward(read_ts).await?;
         }
         Ok(self.times.firm)
+    }
+
+    /// A timestamp from outside must be one of the past: a read in the future would keep every writer waiting for it.
+    async fn check_has_come(&mut self, read_ts: Timestamp) -> Result<()> {
+        if read_ts <= self.client.newest_known() || read_ts <= self.fresh_stamp().await?.timestamp {
+            return Ok(());
+        }
+        Err(Error::InFuture { read_ts })
+    }
+
+    /// Whether followers will have closed this timestamp. The clock is asked for nothing but this guess.
+    fn is_answered_anywhere(&self, read_ts: Timestamp) -> bool {
+        let now_ms = u64::try_from(self.client.runtime.wall_micros() / 1000).unwrap_or_default();
+        let age = std::time::Duration::from_millis(now_ms.saturating_sub(read_ts.millis()));
+        self.fixed && age >= self.client.options.follower_reads_after
     }
 
     pub(super) async fn read_keys(&mut self, keys: &[Key], at: At) -> Result<Vec<Option<Bytes>>> {
@@ -56,11 +74,12 @@ impl Txn {
         let deadline = self.client.deadline();
         let mut patience = Patience::until(deadline, None);
         let read_ts = self.timestamp_for(at).await?;
+        let anywhere = self.is_answered_anywhere(read_ts);
         while !missing.is_empty() {
             let txn = self.open.id;
             let make = |items: &[usize]| {
                 let keys = items.iter().map(|item| missing[*item].clone()).collect();
-                read_command(txn, read_ts, ReadBody::Get { keys })
+                Command::Read(Read { txn, read_ts, protect: true, anywhere, body: ReadBody::Get { keys } })
             };
             let replies = self.client.each_range::<ReadReply>(&missing, make, deadline, &mut self.stats).await?;
             let mut blockers = Vec::new();
@@ -222,9 +241,11 @@ impl Txn {
         while let Some(span) = rest.take() {
             let body = ReadBody::Scan(Scan { span: span.clone(), ..scan.scan.clone() });
             outcome.requests += 1;
-            let reply =
-                self.client.send::<ReadReply>(&scan.route, &read_command(self.open.id, read_ts, body), deadline).await;
-            match reply {
+            // Also a read of the past is protected: a transaction that began before it may still be about to commit there. Below
+            // a closed timestamp that costs nothing.
+            let anywhere = self.is_answered_anywhere(read_ts);
+            let command = Command::Read(Read { txn: self.open.id, read_ts, protect: true, anywhere, body });
+            match self.client.send::<ReadReply>(&scan.route, &command, deadline).await {
                 Ok((ReadReply::Rows(page), _)) => {
                     size_bytes += page.rows.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
                     let progress = page.resume.as_ref() != Some(&span);
@@ -284,11 +305,6 @@ impl Txn {
             key = end.clone();
         }
     }
-}
-
-fn read_command(txn: TxnId, read_ts: Timestamp, body: ReadBody) -> Command {
-    // Also a read of the past is protected: a transaction that began before it may still be about to commit there.
-    Command::Read(Read { txn, read_ts, protect: true, body })
 }
 
 /// A key a little less than `end`: no complete key of ours is likely to lie between.

@@ -96,7 +96,11 @@ impl TxnClient {
         command: &Command,
         deadline: Monotonic,
     ) -> storage::Result<(R, bool)> {
-        let evaluated = self.cluster.evaluate(route, command.encode(), deadline).await?;
+        let anywhere = matches!(command, Command::Read(read) if read.anywhere);
+        let evaluated = match anywhere {
+            true => self.cluster.evaluate_past(route, command.encode(), deadline).await?,
+            false => self.cluster.evaluate(route, command.encode(), deadline).await?,
+        };
         let reply = command::decode(&evaluated.reply)
             .map_err(|error| storage::Error::Corrupt(format!("a reply that cannot be decoded: {error}")))?;
         Ok((reply, evaluated.replicated))

@@ -124,6 +124,11 @@ impl TimestampCache {
         self.low_water
     }
 
+    /// Everything counts as read up to this timestamp.
+    pub fn raise_low_water(&mut self, to: Timestamp) {
+        self.low_water = self.low_water.max(to);
+    }
+
     fn rotate(&mut self) {
         let forgotten = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
         self.low_water = self.low_water.max(forgotten.greatest);

@@ -31,39 +31,39 @@ use crate::command::{Blocker, Key, LockMode, WaitEdge};
 
 #[derive(Debug)]
 pub struct LockTable {
-    queues: BTreeMap<Key, Queue>,
-    owners: BTreeMap<TxnId, Owner>,
+    pub(super) queues: BTreeMap<Key, Queue>,
+    pub(super) owners: BTreeMap<TxnId, Owner>,
     woken: Vec<Token>,
     place_ttl: Duration,
     owner_ttl: Duration,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    holders: BTreeMap<TxnId, LockMode>,
-    waiters: VecDeque<Waiter>,
+pub(super) struct Queue {
+    pub(super) holders: BTreeMap<TxnId, LockMode>,
+    pub(super) waiters: VecDeque<Waiter>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Waiter {
-    txn: TxnId,
-    mode: LockMode,
+pub(super) struct Waiter {
+    pub(super) txn: TxnId,
+    pub(super) mode: LockMode,
 }
 
 /// A transaction, as this range knows it.
 #[derive(Debug)]
-struct Owner {
-    begin_ts: Timestamp,
+pub(super) struct Owner {
+    pub(super) begin_ts: Timestamp,
     last_seen: Monotonic,
     /// Confirmed, and in which mode.
-    held: BTreeMap<Key, LockMode>,
+    pub(super) held: BTreeMap<Key, LockMode>,
     /// Taken or upgraded by a request that is not yet answered.
-    claims: BTreeSet<Key>,
-    place: Option<Key>,
+    pub(super) claims: BTreeSet<Key>,
+    pub(super) place: Option<Key>,
     /// The requests that wait at the place.
     tokens: BTreeSet<Token>,
     /// Since when nobody has asked for the place and the claims.
-    unattended_since: Option<Monotonic>,
+    pub(super) unattended_since: Option<Monotonic>,
     /// It lost its place to break this cycle, and has not been told.
     doomed: Option<Vec<WaitEdge>>,
 }
@@ -284,7 +284,7 @@ impl LockTable {
     }
 
     /// Grants the lock to those who can have it now, in the order of the queue.
-    fn promote(&mut self, key: &Key) {
+    pub(super) fn promote(&mut self, key: &Key) {
         let Some(queue) = self.queues.get_mut(key) else { return };
         while let Some(next) = queue.next_holder().and_then(|at| queue.waiters.remove(at)) {
             queue.holders.insert(next.txn, next.mode);
@@ -353,7 +353,7 @@ impl Queue {
     }
 
     /// Whether the other holders let it in.
-    fn suits(&self, txn: TxnId, mode: LockMode) -> bool {
+    pub(super) fn suits(&self, txn: TxnId, mode: LockMode) -> bool {
         self.holders.iter().all(|(holder, held)| *holder == txn || !held.conflicts_with(mode))
     }
 
@@ -401,7 +401,7 @@ impl Queue {
 }
 
 impl Owner {
-    fn new(begin_ts: Timestamp, now: Monotonic) -> Owner {
+    pub(super) fn new(begin_ts: Timestamp, now: Monotonic) -> Owner {
         Owner {
             begin_ts,
             last_seen: now,

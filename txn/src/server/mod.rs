@@ -19,6 +19,7 @@ pub mod access;
 pub mod cache;
 pub mod committing;
 pub mod deadlock;
+mod handover;
 pub mod lock;
 pub mod locking;
 pub mod reading;
@@ -102,6 +103,8 @@ pub struct Faults {
     pub resolve_orphan_as_committed: bool,
     /// A commit does not look for versions newer than what was seen.
     pub ignore_conflicts: bool,
+    /// A leader leaves nothing to its successor, though it could: `FOR UPDATE` ends with the leader.
+    pub lose_locks_on_transfer: bool,
 }
 
 /// The volatile state of one leader of one range, and how it evaluates.
@@ -310,6 +313,32 @@ impl Evaluate for Evaluator {
             collected_below: self.collected_below,
             now: self.now,
         })
+    }
+
+    fn export(&self) -> Bytes {
+        if self.options.faults.lose_locks_on_transfer {
+            return Bytes::new();
+        }
+        let unlocks = self.proposed.values().filter_map(|proposed| proposed.unlock.as_ref());
+        let releasing = unlocks.flat_map(|(txn, keys)| keys.iter().map(|key| (*txn, key))).collect();
+        self.locks.export(&releasing).into()
+    }
+
+    fn adopt(&mut self, exported: &[u8]) {
+        self.locks.adopt(exported, self.now);
+    }
+
+    fn close(&mut self, timestamp: Timestamp) -> bool {
+        self.newest_ts = self.newest_ts.max(timestamp);
+        self.cache.raise_low_water(timestamp);
+        !self.options.faults.ignore_timestamp_cache
+    }
+
+    fn read_closed(&self, command: &Bytes, closed: Timestamp, reader: &dyn Reader) -> Result<Option<Bytes>> {
+        match decode(command)? {
+            Command::Read(read) if read.read_ts <= closed => self.read_as_follower(&read, closed, reader),
+            _ => Ok(None),
+        }
     }
 
     fn split_key(&self, engine_key: &[u8]) -> Bytes {

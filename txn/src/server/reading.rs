@@ -2,11 +2,12 @@
 //! goes into the timestamp cache before it is answered.
 
 use base::{Span, Timestamp, TxnId};
+use bytes::Bytes;
 use storage::{Error, Outcome, Reader, Result, Token};
 
 use super::{Evaluator, answer};
 use crate::{
-    command::{Blocker, Key, Read, ReadBody, ReadReply, RefreshReply, Scan},
+    command::{self, Blocker, Key, Read, ReadBody, ReadReply, RefreshReply, Scan},
     mvcc::{
         get_intent,
         read::{Versions, changed_in, intents_in},
@@ -31,20 +32,10 @@ impl Evaluator {
     }
 
     fn get(&mut self, token: Token, read: &Read, keys: &[Key], reader: &dyn Reader) -> Result<Outcome> {
-        let mut blockers = Vec::new();
-        for key in keys {
-            let intent = get_intent(reader, key)?;
-            let foreign = intent.filter(|intent| intent.txn != read.txn && intent.write_ts <= read.read_ts);
-            blockers.extend(foreign.map(|intent| intent.blocker(key)));
-        }
-        if !blockers.is_empty() {
-            return Ok(self.read_blocked(token, read.txn, blockers));
-        }
-        let mut versions = Versions::over(reader, keys.iter())?;
-        let mut values = Vec::with_capacity(keys.len());
-        for key in keys {
-            values.push(versions.read(key, read.read_ts)?.0);
-        }
+        let values = match values_of(read, keys, reader)? {
+            Ok(values) => values,
+            Err(blockers) => return Ok(self.read_blocked(token, read.txn, blockers)),
+        };
         if read.protect {
             for key in keys {
                 self.cache.record_key(key, read.read_ts, read.txn);
@@ -54,6 +45,43 @@ impl Evaluator {
     }
 
     fn scan(&mut self, token: Token, read: &Read, scan: &Scan, reader: &dyn Reader) -> Result<Outcome> {
+        let scanned = self.run_scan(read, scan, reader)?;
+        let Some(covered) = scanned.covered else {
+            return Ok(self.read_blocked(token, read.txn, scanned.blockers));
+        };
+        if read.protect {
+            self.cache.record(&covered, read.read_ts, read.txn);
+        }
+        Ok(answer(&ReadReply::Rows(scanned.page)))
+    }
+
+    /// A read at or below `closed` by a follower: there is nothing to record, as nothing is written there any more. An intent
+    /// may still become a version, so it is the leader's business. So is what may be older than the retention: a follower
+    /// does not know what is collected. (No message is under way for half of the retention.)
+    pub(super) fn read_as_follower(
+        &self,
+        read: &Read,
+        closed: Timestamp,
+        reader: &dyn Reader,
+    ) -> Result<Option<Bytes>> {
+        let half = Timestamp::from_millis(self.options.retention.as_millis() as u64 / 2);
+        let is_old = closed < Timestamp::MAX && read.read_ts.0 < closed.0.saturating_sub(half.0);
+        if is_old {
+            return Ok(None);
+        }
+        match &read.body {
+            ReadBody::Get { keys } => {
+                let values = values_of(read, keys, reader)?.ok();
+                Ok(values.map(|values| command::encode(&ReadReply::Values(values))))
+            }
+            ReadBody::Scan(scan) => {
+                let scanned = self.run_scan(read, scan, reader)?;
+                Ok(scanned.covered.map(|_| command::encode(&ReadReply::Rows(scanned.page))))
+            }
+        }
+    }
+
+    fn run_scan(&self, read: &Read, scan: &Scan, reader: &dyn Reader) -> Result<scan::Scanned> {
         let program = scan.pushdown.as_ref();
         let mut sink = program.map(|program| self.pushdown.compile(program)).transpose().map_err(Error::Refused)?;
         let or_max = |limit: u64| if limit == 0 { u64::MAX } else { limit };
@@ -67,17 +95,10 @@ impl Evaluator {
             versions_max: self.options.page_versions_max,
         };
         // Not `map`: a closure would shorten the life of the trait object.
-        let scanned = match &mut sink {
-            Some(sink) => scan::scan(reader, &request, Some(&mut **sink))?,
-            None => scan::scan(reader, &request, None)?,
-        };
-        let Some(covered) = scanned.covered else {
-            return Ok(self.read_blocked(token, read.txn, scanned.blockers));
-        };
-        if read.protect {
-            self.cache.record(&covered, read.read_ts, read.txn);
+        match &mut sink {
+            Some(sink) => scan::scan(reader, &request, Some(&mut **sink)),
+            None => scan::scan(reader, &request, None),
         }
-        Ok(answer(&ReadReply::Rows(scanned.page)))
     }
 
     fn read_blocked(&mut self, token: Token, txn: TxnId, blockers: Vec<Blocker>) -> Outcome {
@@ -146,4 +167,27 @@ impl Evaluator {
         }
         Err(Error::Refused(format!("timestamp {ts} is older than the retention: versions may have been dropped")))
     }
+}
+
+/// The values of keys, or the foreign intents that are in the way.
+fn values_of(
+    read: &Read,
+    keys: &[Key],
+    reader: &dyn Reader,
+) -> Result<std::result::Result<Vec<Option<Bytes>>, Vec<Blocker>>> {
+    let mut blockers = Vec::new();
+    for key in keys {
+        let intent = get_intent(reader, key)?;
+        let foreign = intent.filter(|intent| intent.txn != read.txn && intent.write_ts <= read.read_ts);
+        blockers.extend(foreign.map(|intent| intent.blocker(key)));
+    }
+    if !blockers.is_empty() {
+        return Ok(Err(blockers));
+    }
+    let mut versions = Versions::over(reader, keys.iter())?;
+    let mut values = Vec::with_capacity(keys.len());
+    for key in keys {
+        values.push(versions.read(key, read.read_ts)?.0);
+    }
+    Ok(Ok(values))
 }

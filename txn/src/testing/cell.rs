@@ -118,7 +118,7 @@ impl Cell {
             proposals: 0,
         };
         let cell = Arc::new(Cell { runtime, factory, state: Mutex::new(state) });
-        cell.elect(RangeId(FIRST_USER_RANGE.0));
+        cell.elect(RangeId(FIRST_USER_RANGE.0), &[]);
         let ticking = cell.clone();
         cell.runtime.spawn(Box::pin(async move {
             loop {
@@ -156,11 +156,19 @@ impl Cell {
     pub fn change_leader(&self, key: &[u8]) {
         let id = self.state.lock().holding(key).map(|range| range.descriptor.id);
         if let Some(id) = id {
-            self.elect(id);
+            self.elect(id, &[]);
         }
     }
 
-    fn elect(&self, id: RangeId) {
+    /// The leader of the range that holds the key hands over to another, in order.
+    pub fn hand_over(&self, key: &[u8]) {
+        let leaving = self.state.lock().holding(key).map(|range| (range.descriptor.id, range.evaluator.export()));
+        if let Some((id, exported)) = leaving {
+            self.elect(id, &exported);
+        }
+    }
+
+    fn elect(&self, id: RangeId, exported: &[u8]) {
         let low_water = self.next_timestamp();
         let now = self.runtime.now();
         let mut state = self.state.lock();
@@ -172,6 +180,9 @@ impl Cell {
         }
         range.evaluator = (self.factory)();
         range.evaluator.lead(low_water, now);
+        if !exported.is_empty() {
+            range.evaluator.adopt(exported);
+        }
     }
 
     /// How many proposals have been made (each would be a Raft round).

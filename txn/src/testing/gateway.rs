@@ -149,7 +149,7 @@ impl Cluster for Gateway {
     fn transfer_leader(&self, range: RangeId, _to: NodeId, _deadline: Monotonic) -> BoxFuture<'_, Result<()>> {
         let start = self.cell.descriptors().into_iter().find(|known| known.id == range).map(|known| known.span.start);
         if let Some(start) = start {
-            self.cell.change_leader(&start);
+            self.cell.hand_over(&start);
         }
         Box::pin(async { Ok(()) })
     }

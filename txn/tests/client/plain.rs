@@ -4,8 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use base::{Span, Timestamp};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use txn::{
-    Error, LockMode, Options, Pushdown, RowSink, ScanRequest, TxnClient, Verdict, WaitPolicy, server, testing::World,
+    Error, LockMode, Options, Pushdown, RowSink, ScanRequest, TxnClient, Verdict, WaitPolicy, server,
+    testing::{Network, World},
 };
 
 fn world() -> (World, TxnClient) {
@@ -132,6 +134,44 @@ fn a_large_transaction_commits_in_pieces() {
     assert!(world.cell.intents().is_empty());
 }
 
+/// The answer to a commit is lost, and the connection with it, for longer than an operation may take. Then the primary is
+/// asked, and it knows.
+#[test]
+fn a_lost_answer_is_found_at_the_primary() {
+    for ranges in [1, 2] {
+        let mut world = World::real(1);
+        let options = Options { operation_timeout: Duration::from_secs(1), ..Options::default() };
+        let (_, client) = world.gateway(options);
+        if ranges == 2 {
+            world.cell.split(b"m");
+        }
+        let mut txn = client.begin();
+        let mut txn = world.block_on(async move {
+            // Routes are known from here on.
+            txn.get(&[key("a"), key("z")]).await.unwrap();
+            txn
+        });
+        txn.put_blind(key("a"), key("1")).unwrap();
+        txn.put_blind(key("z"), key("1")).unwrap();
+        // Requests that are under way arrive; their answers do not.
+        let slow = Duration::from_millis(5);
+        world.cell.set_network(Network { delay_min: slow, delay_max: slow, ..Network::default() });
+        let outcome = Arc::new(Mutex::new(None));
+        let slot = outcome.clone();
+        client.runtime.spawn(Box::pin(async move { *slot.lock() = Some(txn.commit().await) }));
+        world.run_for(slow / 2);
+        world.cell.set_network(Network { lose: 1000, ..Network::default() });
+        world.run_for(Duration::from_millis(1500));
+        assert!(outcome.lock().is_none(), "it is still being asked for");
+        world.cell.set_network(Network::default());
+        world.run_for(Duration::from_secs(2));
+        let info = outcome.lock().take().expect("an outcome").expect("committed");
+        let versions = world.cell.versions();
+        assert_eq!(versions.len(), 2);
+        assert!(versions.iter().all(|version| version.at == info.commit_ts));
+    }
+}
+
 /// While nobody can be reached nothing is known, and that is said.
 #[test]
 fn an_outcome_that_cannot_be_learned_is_ambiguous() {
@@ -154,6 +194,20 @@ fn an_outcome_that_cannot_be_learned_is_ambiguous() {
     let mut txn = client.begin();
     let value = world.block_on(async move { txn.get(&[key("a")]).await.unwrap() });
     assert_eq!(value, [Some(key("1"))]);
+}
+
+/// A read in the future would hold every writer up until then.
+#[test]
+fn the_future_cannot_be_read() {
+    let (mut world, client) = world();
+    put(&mut world, &client, "a", "1");
+    let soon = Timestamp::from_millis(world.timestamp().millis() + 60_000);
+    let mut txn = client.begin_at(soon);
+    let read = world.block_on(async move { txn.get(&[key("a")]).await });
+    assert!(matches!(read, Err(Error::InFuture { read_ts }) if read_ts == soon), "{read:?}");
+    let mut txn = client.begin();
+    txn.put(key("a"), key("2")).unwrap();
+    assert_eq!(world.block_on(txn.commit()).unwrap().stats.stamps, 1, "nobody was pushed");
 }
 
 /// The future of every operation may move between threads.

@@ -3,11 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use base::{Monotonic, Rng, Runtime, Span, TxnId};
+use base::{Monotonic, Rng, Runtime, Span, Timestamp, TxnId};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use txn::{
-    Faults, LockMode, Options, ScanRequest, Txn, TxnClient, WaitPolicy, server,
+    Faults, Isolation, LockMode, Options, ScanRequest, Txn, TxnClient, WaitPolicy, server,
     testing::{Group, Network, World},
 };
 
@@ -22,6 +22,8 @@ const SETTLE: Duration = Duration::from_secs(12);
 const ACCOUNTS: u64 = 6;
 const OPENING_BALANCE: u64 = 100;
 
+const LEVELS: [Isolation; 3] = [Isolation::Serializable, Isolation::RepeatableRead, Isolation::ReadCommitted];
+
 type Log = Arc<Mutex<Vec<Record>>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ enum Workload {
     Bank,
     /// Appends to lists, reads of lists, predicate reads over rows that come and go.
     Append,
+    /// The same, each transaction at a level of its own, with savepoints.
+    Levels,
 }
 
 struct Run {
@@ -100,7 +104,8 @@ impl Run {
                     self.world.cell.split(&key);
                 }
             }
-            3..=4 => self.world.cell.change_leader(&key),
+            3 => self.world.cell.change_leader(&key),
+            4 => self.world.cell.hand_over(&key),
             5 => self.kill_one(),
             6..=7 => {
                 let storm = rng.chance(1, 3);
@@ -161,11 +166,15 @@ impl Run {
 async fn work(client: TxnClient, log: Log, mut rng: Rng, workload: Workload, until: Monotonic) {
     let mut count = 0u64;
     while client.runtime.now() < until {
-        let mut session = Session::begin(&client, &log);
+        let level = match workload {
+            Workload::Levels => *rng.pick(&LEVELS).expect("not empty"),
+            Workload::Bank | Workload::Append => Isolation::Serializable,
+        };
+        let mut session = Session::begin_with(&client, &log, level);
         count += 1;
         let result = match workload {
             Workload::Bank => transfer(&mut session, &mut rng).await,
-            Workload::Append => append(&mut session, &mut rng, count).await,
+            Workload::Append | Workload::Levels => append(&mut session, &mut rng, count).await,
         };
         match result {
             Ok(()) if rng.chance(19, 20) => session.commit().await,
@@ -199,7 +208,11 @@ async fn transfer(session: &mut Session<'_>, rng: &mut Rng) -> txn::Result<()> {
 
 async fn append(session: &mut Session<'_>, rng: &mut Rng, count: u64) -> txn::Result<()> {
     for step in 0..rng.between(1, 5) {
+        session.begin_statement();
         let key = list_key(rng.below(6));
+        if session.level != Isolation::Serializable && rng.chance(1, 5) {
+            session.try_and_go_back(list_key(rng.below(6)), rng).await?;
+        }
         match rng.below(8) {
             0..=1 => {
                 session.get(&[key, list_key(rng.below(6))]).await?;
@@ -242,19 +255,47 @@ struct Session<'l> {
     log: &'l Log,
     runtime: Arc<dyn Runtime>,
     record: usize,
+    level: Isolation,
     faulty: bool,
 }
 
 impl<'l> Session<'l> {
     fn begin(client: &TxnClient, log: &'l Log) -> Session<'l> {
-        let txn = client.begin();
+        Session::begin_with(client, log, Isolation::Serializable)
+    }
+
+    fn begin_with(client: &TxnClient, log: &'l Log, level: Isolation) -> Session<'l> {
+        let txn = client.begin_with(level);
         let now = client.runtime.now();
         let mut records = log.lock();
         records.push(Record { txn: txn.id(), began: now, ended: now, steps: Vec::new(), end: End::Unknown });
         let record = records.len() - 1;
         drop(records);
         let faulty = client.options.faults != Faults::default();
-        Session { txn: Some(txn), log, runtime: client.runtime.clone(), record, faulty }
+        Session { txn: Some(txn), log, runtime: client.runtime.clone(), record, level, faulty }
+    }
+
+    fn begin_statement(&mut self) {
+        self.txn().begin_statement();
+    }
+
+    /// The timestamp that plain reads are as of, where it is not that of the commit.
+    async fn snapshot(&mut self) -> txn::Result<Option<Timestamp>> {
+        let timestamp = self.txn().stamp().await?.timestamp;
+        Ok((self.level != Isolation::Serializable).then_some(timestamp))
+    }
+
+    /// Locks and writes a row, and thinks better of it. Nothing of that is left.
+    async fn try_and_go_back(&mut self, key: Bytes, rng: &mut Rng) -> txn::Result<()> {
+        let savepoint = self.txn().savepoint();
+        let keep = self.log.lock()[self.record].steps.len();
+        let result = self.lock(std::slice::from_ref(&key), rng).await;
+        if result.is_ok() {
+            self.put(key, Bytes::from_static(b"never"), false)?;
+        }
+        self.txn().rollback_to(savepoint);
+        self.log.lock()[self.record].steps.truncate(keep);
+        result.map(|_| ())
     }
 
     fn faulty(&self) -> bool {
@@ -274,9 +315,10 @@ impl<'l> Session<'l> {
     }
 
     async fn get(&mut self, keys: &[Bytes]) -> txn::Result<Vec<Option<Bytes>>> {
+        let at = self.snapshot().await?;
         let values = self.txn().get(keys).await?;
         for (key, saw) in keys.iter().cloned().zip(values.iter().cloned()) {
-            self.note(Step::Get { key, saw });
+            self.note(Step::Get { key, saw, at });
         }
         Ok(values)
     }
@@ -288,7 +330,7 @@ impl<'l> Session<'l> {
         let rows = self.txn().lock(keys, mode, WaitPolicy::Wait).await?;
         let values: Vec<Option<Bytes>> = rows.into_iter().map(|row| row.value).collect();
         for (key, saw) in keys.iter().cloned().zip(values.iter().cloned()) {
-            self.note(Step::Get { key, saw });
+            self.note(Step::Get { key, saw, at: None });
         }
         Ok(values)
     }
@@ -297,6 +339,7 @@ impl<'l> Session<'l> {
     async fn scan(&mut self, span: Span) -> txn::Result<Vec<(Bytes, Bytes)>> {
         let mut saw = Vec::new();
         let mut rest = Some(span.clone());
+        let at = self.snapshot().await?;
         let reverse = self.record % 2 == 1;
         while let Some(span) = rest {
             let request = ScanRequest { span, reverse, limit_rows: 3, pushdown: None };
@@ -307,17 +350,17 @@ impl<'l> Session<'l> {
         if reverse {
             saw.reverse();
         }
-        self.note(Step::Scan { span, saw: saw.clone() });
+        self.note(Step::Scan { span, saw: saw.clone(), at });
         Ok(saw)
     }
 
     fn put(&mut self, key: Bytes, value: Bytes, blind: bool) -> txn::Result<()> {
-        self.note(Step::Write { key: key.clone(), value: Some(value.clone()) });
+        self.note(Step::Write { key: key.clone(), value: Some(value.clone()), blind });
         if blind { self.txn().put_blind(key, value) } else { self.txn().put(key, value) }
     }
 
     fn delete(&mut self, key: Bytes) -> txn::Result<()> {
-        self.note(Step::Write { key: key.clone(), value: None });
+        self.note(Step::Write { key: key.clone(), value: None, blind: false });
         self.txn().delete(key, false)
     }
 
@@ -398,6 +441,29 @@ fn bank_is_strictly_serializable() {
 #[test]
 fn append_is_strictly_serializable() {
     assert_holds(Workload::Append, server::Options::default(), seeds(101, 12));
+}
+
+/// Each level keeps its own promise while the others are at work.
+#[test]
+fn every_level_sees_its_snapshots() {
+    assert_holds(Workload::Levels, server::Options::default(), seeds(401, 12));
+}
+
+#[test]
+fn no_level_rests_on_locks() {
+    let faults = server::Faults { lose_locks: true, ..server::Faults::default() };
+    assert_holds(Workload::Levels, server::Options { faults, ..server::Options::default() }, seeds(501, 4));
+}
+
+/// Snapshots are never refreshed, but what they have read must not be written under them.
+#[test]
+fn a_write_below_a_snapshot_is_found() {
+    let faults = server::Faults { ignore_timestamp_cache: true, ..server::Faults::default() };
+    let found = (601..641).any(|seed| {
+        let server = server::Options { faults, ..server::Options::default() };
+        run(seed, Workload::Levels, Faults::default(), server).is_err()
+    });
+    assert!(found, "writes below snapshots are not found");
 }
 
 /// Locks are for order and patience only: without them there are more retries and no wrong answers.

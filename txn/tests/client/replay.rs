@@ -1,5 +1,8 @@
 //! The check of random runs. Every transaction that committed has one timestamp; strict serializability means: run one after
 //! the other in the order of their timestamps, they see exactly what they saw, and that order agrees with real time.
+//!
+//! At the lower levels, plain reads are as of a timestamp of their own (`at`), and see the versions below it; what was seen under
+//! a lock, or was read and then written, is true at the commit all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +13,23 @@ use txn::testing::Version;
 /// One step of a transaction, with what it saw.
 #[derive(Clone, Debug)]
 pub enum Step {
-    Get { key: Bytes, saw: Option<Bytes> },
-    Scan { span: Span, saw: Vec<(Bytes, Bytes)> },
-    Write { key: Bytes, value: Option<Bytes> },
+    /// `at`: of a snapshot; `None`: true at the commit.
+    Get {
+        key: Bytes,
+        saw: Option<Bytes>,
+        at: Option<Timestamp>,
+    },
+    Scan {
+        span: Span,
+        saw: Vec<(Bytes, Bytes)>,
+        at: Option<Timestamp>,
+    },
+    /// Of a key that was locked or read before, unless it is blind.
+    Write {
+        key: Bytes,
+        value: Option<Bytes>,
+        blind: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -71,7 +88,7 @@ pub fn check(records: &[Record], versions: &[Version]) -> Result<Summary, String
         if !timestamps.insert(*at) {
             return Err(format!("two transactions at {at:?}: {record:?}"));
         }
-        replay(&mut state, record).map_err(|problem| format!("at {at:?}: {problem} in {record:?}"))?;
+        replay(&mut state, record, versions).map_err(|problem| format!("at {at:?}: {problem} in {record:?}"))?;
     }
     Ok(summary)
 }
@@ -83,7 +100,7 @@ fn outcome(record: &Record, stored: Vec<&Version>) -> Result<Option<Timestamp>, 
         .steps
         .iter()
         .filter_map(|step| match step {
-            Step::Write { key, value } => Some((key, value)),
+            Step::Write { key, value, .. } => Some((key, value)),
             _ => None,
         })
         .collect();
@@ -117,26 +134,64 @@ fn check_real_time(committed: &[(Timestamp, &Record)]) -> Result<(), String> {
     Ok(())
 }
 
-fn replay(state: &mut BTreeMap<Bytes, Bytes>, record: &Record) -> Result<(), String> {
+fn replay(state: &mut BTreeMap<Bytes, Bytes>, record: &Record, versions: &[Version]) -> Result<(), String> {
+    let mut own: BTreeMap<&Bytes, &Option<Bytes>> = BTreeMap::new();
+    // A snapshot may be as of the very timestamp of the commit.
+    let others: Vec<&Version> = versions.iter().filter(|version| version.writer != record.txn).collect();
+    // What was read of a snapshot and not written yet.
+    let mut read: BTreeMap<&Bytes, &Option<Bytes>> = BTreeMap::new();
     for step in &record.steps {
         match step {
-            Step::Get { key, saw } if state.get(key) != saw.as_ref() => {
-                return Err(format!("{step:?} should have seen {:?}", state.get(key)));
+            Step::Get { key, saw, at } => {
+                let there = match at {
+                    None => state.get(key).cloned(),
+                    Some(at) => own.get(key).map_or_else(|| as_of(&others, *at, key), |value| (*value).clone()),
+                };
+                if there != *saw {
+                    return Err(format!("{step:?} should have seen {there:?}"));
+                }
+                match at {
+                    Some(_) if !own.contains_key(key) => drop(read.insert(key, saw)),
+                    // Under a lock the newest is known.
+                    _ => drop(read.remove(key)),
+                }
             }
-            Step::Scan { span, saw } => {
-                let there: Vec<_> = state.iter().filter(|(key, _)| span.contains(key)).collect();
+            Step::Scan { span, saw, at } => {
+                let there = match at {
+                    None => state.clone(),
+                    Some(at) => snapshot(&others, *at, &own),
+                };
+                let there: Vec<_> = there.iter().filter(|(key, _)| span.contains(key)).collect();
                 if !there.iter().copied().eq(saw.iter().map(|(key, value)| (key, value))) {
                     return Err(format!("{step:?} should have seen {there:?}"));
                 }
             }
-            Step::Write { key, value: Some(value) } => {
-                state.insert(key.clone(), value.clone());
+            Step::Write { key, value, blind } => {
+                if let Some(saw) = read.remove(key).filter(|saw| !blind && state.get(key) != saw.as_ref()) {
+                    return Err(format!("{step:?} loses an update: it rests on {saw:?}, not on {:?}", state.get(key)));
+                }
+                own.insert(key, value);
+                match value {
+                    Some(value) => state.insert(key.clone(), value.clone()),
+                    None => state.remove(key),
+                };
             }
-            Step::Write { key, value: None } => {
-                state.remove(key);
-            }
-            Step::Get { .. } => {}
         }
     }
     Ok(())
+}
+
+/// The newest value at or below a timestamp. The versions of each key come newest first.
+fn as_of(versions: &[&Version], at: Timestamp, key: &Bytes) -> Option<Bytes> {
+    versions.iter().find(|version| version.key == *key && version.at <= at)?.value.clone()
+}
+
+/// All rows as of a timestamp, under a transaction's own writes.
+fn snapshot(versions: &[&Version], at: Timestamp, own: &BTreeMap<&Bytes, &Option<Bytes>>) -> BTreeMap<Bytes, Bytes> {
+    let mut rows: BTreeMap<&Bytes, &Option<Bytes>> = BTreeMap::new();
+    for version in versions.iter().filter(|version| version.at <= at) {
+        rows.entry(&version.key).or_insert(&version.value);
+    }
+    rows.extend(own);
+    rows.into_iter().filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect()
 }

@@ -12,7 +12,8 @@
 //! | `savepoint NAME`, `rollback_to NAME`, `release NAME` | |
 //! | `commit`, `rollback`, `drop` | the transaction is over; the next command begins another |
 //! | `commit crash_after=N` | the gateway dies as soon as N proposals have been made |
-//! | `split KEY`, `leader KEY` | without a prefix: a split; a change of leader (locks and caches are lost) |
+//! | `split KEY`, `leader KEY`, `transfer KEY` | without a prefix: a split; a change of leader (locks and caches are lost), one \
+//! in order (locks are handed over) |
 //! | `wait MS`, `show`, `intents`, `ranges`, `fences` | time passes; committed rows; intents left in the store; … |
 //! | `options orphan_grace=MS staged_keys_max=N skip_refresh=true ...` | for gateways begun from now on |
 //!
@@ -132,6 +133,7 @@ impl Story {
         let key = || positional(command).first().map(|key| key.to_string()).ok_or("a key is missing");
         match &command.name[..] {
             "split" => self.world.cell.split(key()?.as_bytes()),
+            "transfer" => self.world.cell.hand_over(key()?.as_bytes()),
             "leader" => self.world.cell.change_leader(key()?.as_bytes()),
             "wait" => self.world.run_for(Duration::from_millis(key()?.parse()?)),
             "ranges" => {

@@ -1,4 +1,4 @@
-//! Waiting for locks: fairness among many, deadlocks found in time.
+//! Waiting for locks: fairness among many, deadlocks found in time, queues that survive a change of leader.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use parking_lot::Mutex;
 use txn::{
-    Error, Isolation, LockMode, Options, TxnClient, WaitEdge, WaitPolicy,
+    Error, Isolation, LockMode, Options, TxnClient, WaitEdge, WaitPolicy, server,
     testing::{Network, World},
 };
 
@@ -107,4 +107,68 @@ fn deadlocks_over_ranges_are_found_within_a_second_and_say_who_waits_for_whom() 
         assert_eq!((first.holder, second.holder), (second.waiter, first.waiter));
     }
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+}
+
+/// Whether a lock keeps others out after the leader has handed over.
+fn lock_survives(options: server::Options, change: fn(&World)) -> bool {
+    let mut world = World::with_server(1, options);
+    let (_, client) = world.gateway(Options::default());
+    let mut holder = client.begin();
+    let holder = world.block_on(async move {
+        holder.lock(&[key("a"), key("z")], LockMode::Update, WaitPolicy::Wait).await.unwrap();
+        holder
+    });
+    change(&world);
+    let refused = world.block_on(async move {
+        let mut other = client.begin();
+        let asked = other.lock(&[key("z")], LockMode::Share, WaitPolicy::NoWait).await;
+        matches!(asked, Err(Error::LockNotAvailable { .. }))
+    });
+    drop(holder);
+    refused
+}
+
+#[test]
+fn locks_survive_what_is_done_in_order() {
+    let options = server::Options::default;
+    let losing = || {
+        let faults = server::Faults { lose_locks_on_transfer: true, ..server::Faults::default() };
+        server::Options { faults, ..server::Options::default() }
+    };
+    assert!(lock_survives(options(), |world| world.cell.hand_over(b"z")));
+    assert!(lock_survives(options(), |world| world.cell.split(b"m")));
+    assert!(!lock_survives(options(), |world| world.cell.change_leader(b"z")), "nobody was there to hand over");
+    assert!(!lock_survives(losing(), |world| world.cell.hand_over(b"z")), "the planted fault can be seen");
+}
+
+/// Those who wait are answered, ask again, and come to their turn in the order in which they came.
+#[test]
+fn queues_survive_a_transfer() {
+    let mut world = World::real(5);
+    let (_, client) = world.gateway(Options::default());
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let cell = world.cell.clone();
+    let noted = order.clone();
+    world.block_on(async move {
+        let mut holder = client.begin();
+        holder.lock(&[key("a")], LockMode::Update, WaitPolicy::Wait).await.unwrap();
+        let waiters = (0..10u64).map(|n| {
+            let (client, order) = (client.clone(), noted.clone());
+            async move {
+                client.runtime.sleep(Duration::from_millis(5 * n)).await;
+                let mut txn = client.begin();
+                txn.lock(&[key("a")], LockMode::Update, WaitPolicy::Wait).await.unwrap();
+                order.lock().push(n);
+                txn.rollback().await;
+            }
+        });
+        let hand_over = async {
+            client.runtime.sleep(Duration::from_millis(120)).await;
+            cell.hand_over(b"a");
+            client.runtime.sleep(Duration::from_millis(300)).await;
+            holder.rollback().await;
+        };
+        futures::join!(join_all(waiters), hand_over);
+    });
+    assert_eq!(*order.lock(), (0..10).collect::<Vec<_>>());
 }

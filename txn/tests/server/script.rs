@@ -202,7 +202,7 @@ impl Runner {
                         pushdown: args.named.get("program").map(|program| Bytes::from(program.clone())),
                     }),
                 };
-                Command::Read(Read { txn, read_ts, protect, body })
+                Command::Read(Read { txn, read_ts, protect, anywhere: false, body })
             }
             "lock" => {
                 let mode = lock_mode(args);
