@@ -126,9 +126,10 @@ impl Store {
         let Some(command) = replica.system().and_then(|state| self.oracle.raise(state, self.clock.wall_ms)) else {
             return;
         };
-        self.dirty.insert(SYSTEM_RANGE);
-        if !replica.propose_system(Target::Nobody, command, context!(self)) {
-            self.oracle.raise_failed();
+        // A proposal that was dropped is made again with the next event, not at once: nothing would have changed.
+        match replica.propose_system(Target::Nobody, command, context!(self)) {
+            true => drop(self.dirty.insert(SYSTEM_RANGE)),
+            false => self.oracle.raise_failed(),
         }
     }
 

@@ -61,7 +61,8 @@ impl Batch {
             .into_iter()
             .map(|(key, write)| {
                 let seen = match seen.get(&key) {
-                    Some(grant) => Seen::Locked(grant.seen),
+                    // A lock that was taken after the write does not vouch for what the write rests on.
+                    Some(grant) => Seen::Locked(write.as_of.map_or(grant.seen, |as_of| grant.seen.min(as_of))),
                     _ if write.blind => Seen::Blind,
                     _ => Seen::Read(write.as_of),
                 };

@@ -352,8 +352,9 @@ impl Txn {
         }
         let size_bytes_max = self.client.options.write_buffer_bytes_max;
         self.times.used = true;
-        // Below SERIALIZABLE nothing refreshes what was read, so its version counts.
-        let as_of = self.times.read.filter(|_| !self.times.serial).map(|stamp| stamp.timestamp);
+        // Below SERIALIZABLE nothing refreshes what was read, so its version counts; unless the lock says more.
+        let is_locked = !blind && self.open.seen(&key).is_some();
+        let as_of = self.times.read.filter(|_| !self.times.serial && !is_locked).map(|stamp| stamp.timestamp);
         let write = Buffered { value, blind, as_of };
         if self.writes.put(key, write, size_bytes_max) {
             return Ok(());

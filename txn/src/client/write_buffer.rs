@@ -13,7 +13,7 @@ pub(crate) struct Buffered {
     pub value: Option<Bytes>,
     /// Depends on nothing that was there before.
     pub blind: bool,
-    /// As of when the key was read, where that is not the timestamp of the commit.
+    /// As of when the key was read, where that is neither the timestamp of the commit nor under a lock.
     pub as_of: Option<Timestamp>,
 }
 

@@ -125,7 +125,7 @@ pub fn evaluate(
 /// Brings a read back into the timestamp cache.
 fn remember(evaluator: &mut dyn Evaluate, key: u8, read_ts: Timestamp, txn: TxnId, context: EvaluateContext<'_>) {
     let body = ReadBody::Get { keys: vec![Key::copy_from_slice(&[key])] };
-    let read = Command::Read(Read { txn, read_ts, protect: true, body });
+    let read = Command::Read(Read { txn, read_ts, protect: true, anywhere: false, body });
     let outcome = evaluator.evaluate(0, &read.encode(), context, &MemoryEngine::new());
     assert!(matches!(outcome, Ok(Outcome::Reply(_))), "a read of nothing is answered at once");
 }
