@@ -7,17 +7,20 @@ use std::{fmt, str::FromStr};
 pub struct PlantedFault(&'static str);
 
 /// In which tier each is: storage and transactions' leader side in nodes, the coordinator in gateways.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 13] = [
     "ack-before-fsync",
+    "ack-before-quorum",
     "apply-twice",
     "ignore-conflicts",
     "ignore-timestamp-cache",
     "lose-locks",
+    "lose-locks-on-transfer",
     "resolve-orphan-as-committed",
     "reuse-timestamps-after-failover",
     "serve-after-lease",
     "skip-refresh",
     "skip-refresh-check",
+    "stale-follower",
 ];
 
 impl FromStr for PlantedFault {
@@ -43,9 +46,11 @@ impl PlantedFault {
         let mut faults = storage::Faults::default();
         match self.0 {
             "ack-before-fsync" => faults.ack_before_fsync = true,
+            "ack-before-quorum" => faults.ack_before_quorum = true,
             "apply-twice" => faults.apply_twice = true,
             "reuse-timestamps-after-failover" => faults.reuse_timestamps_after_failover = true,
             "serve-after-lease" => faults.serve_after_lease = true,
+            "stale-follower" => faults.stale_follower = true,
             _ => {}
         }
         faults
@@ -57,6 +62,7 @@ impl PlantedFault {
             "ignore-conflicts" => faults.ignore_conflicts = true,
             "ignore-timestamp-cache" => faults.ignore_timestamp_cache = true,
             "lose-locks" => faults.lose_locks = true,
+            "lose-locks-on-transfer" => faults.lose_locks_on_transfer = true,
             "resolve-orphan-as-committed" => faults.resolve_orphan_as_committed = true,
             "skip-refresh-check" => faults.skip_refresh_check = true,
             _ => {}

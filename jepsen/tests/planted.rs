@@ -59,13 +59,34 @@ fn applying_an_entry_twice_is_found() {
 }
 
 #[test]
+fn dropping_the_undo_of_a_savepoint_is_found() {
+    Bug::new(Planted::DropSavepointUndo, "savepoints", &[Fault::Split]).is_found();
+}
+
+#[test]
 fn ignoring_conflicts_is_found() {
-    Bug::new(Planted::IgnoreConflicts, "kv-append", &[Fault::TransferLeader]).is_found();
+    // Locks that get lost: otherwise they keep conflicts from coming up.
+    Bug::new(Planted::IgnoreConflicts, "kv-append", &[Fault::Crash]).is_found();
 }
 
 #[test]
 fn ignoring_the_timestamp_cache_is_found() {
     Bug::new(Planted::IgnoreTimestampCache, "predicate", &[Fault::TransferLeader]).is_found();
+}
+
+#[test]
+fn losing_locks_on_transfer_is_found() {
+    Bug::new(Planted::LoseLocksOnTransfer, "mutex", &[Fault::TransferLeader, Fault::Split]).is_found();
+}
+
+#[test]
+fn reading_a_stale_follower_is_found() {
+    Bug::new(Planted::StaleFollower, "past", &[Fault::IsolatePeers, Fault::Crash]).is_found();
+}
+
+#[test]
+fn repeating_what_a_client_has_seen_is_found() {
+    Bug::new(Planted::RetryAfterHandedOut, "list-append", &[Fault::TransferLeader]).is_found();
 }
 
 #[test]

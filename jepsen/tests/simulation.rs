@@ -48,6 +48,8 @@ green! {
     list_append_is_green "list-append"
     long_fork_is_green "long-fork"
     monotonic_is_green "monotonic"
+    mutex_is_green "mutex"
+    past_is_green "past"
     predicate_is_green "predicate"
     queue_is_green "queue"
     register_is_green "register"

@@ -71,4 +71,6 @@ pairs! {
     register_pause_and_transfers: "register:pause+transfer-leader",
     register_delay: "register:delay",
     register_bridge: "register:bridge",
+    set_kill_majority: "set:kill-majority",
+    past_isolate_node: "past:isolate-node",
 }

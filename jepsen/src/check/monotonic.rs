@@ -69,6 +69,17 @@ fn by_timestamp(operations: &[&Operation<Step>], findings: &mut Findings) {
     stamped.sort_by_key(|operation| (operation.body.timestamp, operation.body.seen));
     for pair in stamped.windows(2) {
         report(pair[0], pair[1], Order::Data, "has the older timestamp", findings);
+        let (before, after) = (&pair[0].body, &pair[1].body);
+        let ahead = after.is_increment && before.timestamp < after.timestamp && before.seen == after.seen;
+        let differ = before.timestamp == after.timestamp && before.seen != after.seen;
+        if ahead || differ {
+            findings.add(Kind::NotMonotonic(Order::Data), || {
+                let (first, second) = (pair[0].index, pair[1].index);
+                let values = format!("{:?} and {:?} of key {}", before.seen, after.seen, before.key);
+                let why = if ahead { "the one before the increment that made it" } else { "as of one timestamp" };
+                format!("operations {first} and {second} saw {values}, {why}")
+            });
+        }
     }
 }
 

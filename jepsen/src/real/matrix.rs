@@ -48,7 +48,7 @@ impl FromStr for Pair {
 }
 
 /// The pairs with the most teeth: those that `./test` runs.
-pub const QUICK: [&str; 18] = [
+pub const QUICK: [&str; 20] = [
     "list-append:kill-leader",
     "list-append:kill-oracle",
     "list-append:kill-all+slow-disk",
@@ -67,6 +67,8 @@ pub const QUICK: [&str; 18] = [
     "register:pause+transfer-leader",
     "register:delay",
     "register:bridge",
+    "set:kill-majority",
+    "past:isolate-node",
 ];
 
 /// The pairs of [`QUICK`].

@@ -23,6 +23,9 @@ use super::{
 pub const NODES: u64 = 3;
 pub const GATEWAYS: u32 = 3;
 
+/// How far leaders close timestamps behind the oracle: as always, or so soon that many transactions meet it.
+const CLOSE_AFTER: [Duration; 2] = [Duration::from_secs(3), Duration::from_millis(500)];
+
 pub struct ClusterOptions {
     pub planted: Option<Planted>,
     pub keep_trace: bool,
@@ -34,6 +37,7 @@ pub struct Cluster {
     /// The clients' own time.
     pub clock: Arc<SimRuntime>,
     planted: Option<Planted>,
+    close_after: Duration,
     rng: Rng,
     /// Every life of a gateway has its own owner.
     next_owner: u64,
@@ -44,7 +48,9 @@ impl Cluster {
     /// Starts all processes; elections follow in simulated time.
     pub fn start(options: &ClusterOptions, rng: &mut Rng) -> Cluster {
         let ids: Vec<NodeId> = (1..=NODES).map(NodeId).collect();
-        let nodes = ids.iter().map(|id| node(*id, &ids, options.planted, rng)).collect();
+        let close_after = CLOSE_AFTER[rng.below(2) as usize];
+        let node = |id: &NodeId| node(*id, &ids, options.planted, close_after, rng);
+        let nodes = ids.iter().map(node).collect();
         let tick = store::Options::new(ids[0], ids.clone()).tick;
         let mut world = World::new(nodes, tick, Network::new(rng.split()), Trace::new(options.keep_trace));
         for id in &ids {
@@ -56,6 +62,7 @@ impl Cluster {
             slots: (0..GATEWAYS).map(|_| Slot::default()).collect(),
             clock,
             planted: options.planted,
+            close_after,
             rng: rng.split(),
             next_owner: 1,
             owners: vec![WORLD; GATEWAYS as usize],
@@ -75,7 +82,8 @@ impl Cluster {
         let client = Arc::new(self.world.client(gateway, runtime.clone()));
         let router = Router::new(client, runtime.clone(), RouterOptions::new(addresses));
         let faults = Planted::in_coordinators(self.planted);
-        let options = txn::client::Options { faults, ..txn::client::Options::default() };
+        let follower_reads_after = self.close_after + Duration::from_millis(1500);
+        let options = txn::client::Options { faults, follower_reads_after, ..txn::client::Options::default() };
         let client = TxnClient::new(Arc::new(router), runtime.clone(), options);
         let faults = Planted::in_sessions(self.planted);
         let options = sql::session::Options { garbage_interval: None, faults, ..Default::default() };
@@ -122,8 +130,9 @@ impl Cluster {
     }
 }
 
-fn node(id: NodeId, ids: &[NodeId], planted: Option<Planted>, rng: &mut Rng) -> SimNode {
+fn node(id: NodeId, ids: &[NodeId], planted: Option<Planted>, close_after: Duration, rng: &mut Rng) -> SimNode {
     let mut options = store::Options::new(id, ids.to_vec());
+    options.close_after = Some(close_after);
     // Small limits, so that splits, truncation and snapshots happen within a run.
     options.split_bytes = 256 << 10;
     options.log_bytes_max = 32 << 10;

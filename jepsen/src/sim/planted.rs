@@ -17,6 +17,8 @@ pub enum Planted {
     IgnoreTimestampCache,
     /// Transactions: row locks are forgotten.
     LoseLocks,
+    /// Transactions: a leader that hands over keeps the row locks to itself.
+    LoseLocksOnTransfer,
     /// Transactions: whoever finds an intent of a transaction that is gone commits it.
     ResolveOrphanAsCommitted,
     /// SQL: a block is run again though its client has seen what it did.
@@ -27,10 +29,12 @@ pub enum Planted {
     ServeAfterLease,
     /// Transactions: moving forward in time, nobody checks that what was read still holds.
     SkipRefresh,
+    /// Storage: followers answer reads of the past from whatever they have applied.
+    StaleFollower,
 }
 
 impl Planted {
-    pub const ALL: [Planted; 12] = [
+    pub const ALL: [Planted; 14] = [
         Planted::AckBeforeFsync,
         Planted::AckBeforeQuorum,
         Planted::ApplyTwice,
@@ -38,11 +42,13 @@ impl Planted {
         Planted::IgnoreConflicts,
         Planted::IgnoreTimestampCache,
         Planted::LoseLocks,
+        Planted::LoseLocksOnTransfer,
         Planted::ResolveOrphanAsCommitted,
         Planted::RetryAfterHandedOut,
         Planted::ReuseTimestamps,
         Planted::ServeAfterLease,
         Planted::SkipRefresh,
+        Planted::StaleFollower,
     ];
 
     /// As the command line names it.
@@ -55,11 +61,13 @@ impl Planted {
             Planted::IgnoreConflicts => "ignore-conflicts",
             Planted::IgnoreTimestampCache => "ignore-timestamp-cache",
             Planted::LoseLocks => "lose-locks",
+            Planted::LoseLocksOnTransfer => "lose-locks-on-transfer",
             Planted::ResolveOrphanAsCommitted => "resolve-orphan-as-committed",
             Planted::RetryAfterHandedOut => "retry-after-handed-out",
             Planted::ReuseTimestamps => "reuse-timestamps-after-failover",
             Planted::ServeAfterLease => "serve-after-lease",
             Planted::SkipRefresh => "skip-refresh",
+            Planted::StaleFollower => "stale-follower",
         }
     }
 
@@ -71,6 +79,7 @@ impl Planted {
             serve_after_lease: is(Planted::ServeAfterLease),
             reuse_timestamps_after_failover: is(Planted::ReuseTimestamps),
             apply_twice: is(Planted::ApplyTwice),
+            stale_follower: is(Planted::StaleFollower),
         }
     }
 
@@ -81,6 +90,7 @@ impl Planted {
             lose_locks: is(Planted::LoseLocks),
             resolve_orphan_as_committed: is(Planted::ResolveOrphanAsCommitted),
             ignore_conflicts: is(Planted::IgnoreConflicts),
+            lose_locks_on_transfer: is(Planted::LoseLocksOnTransfer),
             ..txn::server::Faults::default()
         }
     }

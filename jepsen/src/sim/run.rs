@@ -93,12 +93,13 @@ const SETTLING: Duration = Duration::from_secs(10);
 /// The longest pause of a client between two operations.
 const THINK: Duration = Duration::from_millis(20);
 
-/// The workloads of the simulator: those of [`workload::NAMES`], and one below SQL.
-pub const NAMES: [&str; workload::NAMES.len() + 1] = {
-    let mut names = ["kv-append"; workload::NAMES.len() + 1];
+/// The workloads of the simulator: those of [`workload::NAMES`], one below SQL, and `mutex`, which does not bear all faults.
+pub const NAMES: [&str; workload::NAMES.len() + 2] = {
+    let mut names = ["kv-append"; workload::NAMES.len() + 2];
+    names[1] = "mutex";
     let mut at = 0;
     while at < workload::NAMES.len() {
-        names[at + 1] = workload::NAMES[at];
+        names[at + 2] = workload::NAMES[at];
         at += 1;
     }
     names

@@ -22,6 +22,7 @@ pub mod list_append;
 pub mod long_fork;
 pub mod monotonic;
 pub mod mutex;
+pub mod past;
 pub mod predicate;
 pub mod queue;
 pub mod register;
@@ -71,7 +72,7 @@ pub trait Workload: Send + Sync {
         !is_forbidden(kind, self.promise())
     }
 
-    /// Whether the promise holds under such a fault. Row locks alone may get lost.
+    /// Whether the promise holds under such a fault. Row locks alone may get lost, in crashes.
     fn bears(&self, fault: Fault) -> bool;
 
     /// How many operations committed, aborted and stayed unknown.
@@ -81,7 +82,7 @@ pub trait Workload: Send + Sync {
     fn edn(&self) -> String;
 }
 
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 20] = [
     "ambiguous-commit",
     "bank",
     "causal-reverse",
@@ -91,6 +92,7 @@ pub const NAMES: [&str; 19] = [
     "list-append",
     "long-fork",
     "monotonic",
+    "past",
     "predicate",
     "queue",
     "register",
@@ -103,7 +105,7 @@ pub const NAMES: [&str; 19] = [
     "unique",
 ];
 
-/// The workloads of [`NAMES`], and `mutex`, which holds only while leaders stay where they are.
+/// The workloads of [`NAMES`], and `mutex`, which holds only while no process dies: locks are in the leaders' memory.
 pub fn by_name(name: &str, parameters: &Parameters) -> Option<Arc<dyn Workload>> {
     fn record(scenario: impl Scenario, parameters: &Parameters) -> Option<Arc<dyn Workload>> {
         Some(Arc::new(Recorded::new(scenario, parameters.isolation)))
@@ -119,6 +121,7 @@ pub fn by_name(name: &str, parameters: &Parameters) -> Option<Arc<dyn Workload>>
         "long-fork" => record(long_fork::LongFork::new(parameters), parameters),
         "monotonic" => record(monotonic::Monotonic::new(parameters), parameters),
         "mutex" => record(mutex::Mutex::new(parameters), parameters),
+        "past" => record(past::Past::new(parameters), parameters),
         "predicate" => record(predicate::Predicate::new(parameters), parameters),
         "queue" => record(queue::Queue::new(parameters), parameters),
         "register" => record(register::Register::new(parameters), parameters),

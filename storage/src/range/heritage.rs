@@ -24,7 +24,9 @@ impl Replica {
         let state = self.evaluator.export();
         if !state.is_empty() {
             cx.out.count("handovers_sent");
-            cx.out.messages.push((to, PeerMessage::HandOver { range: self.id, term, state }));
+            cx.out.messages.push((to, PeerMessage::HandOver { range: self.id, term, state: state.clone() }));
+            // The other may not come to lead; this one may be next itself.
+            self.inherit(term, state);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Reads: `get` and `scan` at the transaction's timestamp, own writes included.
 
+use std::time::Duration;
+
 use base::{Monotonic, Span, Timestamp};
 use bytes::Bytes;
 use futures::future::join_all;
@@ -48,11 +50,10 @@ impl Txn {
         Err(Error::InFuture { read_ts })
     }
 
-    /// Whether followers will have closed this timestamp. The clock is asked for nothing but this guess.
+    /// Whether followers will have closed this timestamp, by the newest one that this gateway was given.
     fn is_answered_anywhere(&self, read_ts: Timestamp) -> bool {
-        let now_ms = u64::try_from(self.client.runtime.wall_micros() / 1000).unwrap_or_default();
-        let age = std::time::Duration::from_millis(now_ms.saturating_sub(read_ts.millis()));
-        self.fixed && age >= self.client.options.follower_reads_after
+        let age_ms = self.client.newest_known().millis().saturating_sub(read_ts.millis());
+        self.fixed && Duration::from_millis(age_ms) >= self.client.options.follower_reads_after
     }
 
     pub(super) async fn read_keys(&mut self, keys: &[Key], at: At) -> Result<Vec<Option<Bytes>>> {
