@@ -156,3 +156,30 @@ async fn a_transaction_over_three_leaders_costs_one_consensus_round() {
     assert_eq!(one(&client, rounds).await, "1");
     assert_eq!(one(&client, "SELECT string_agg(n::text, ' ') FROM spread").await, "2 2 2");
 }
+
+/// What is old enough is read from any replica, and says what was there.
+#[tokio::test]
+async fn the_past_is_read_from_followers() {
+    let demo = Demo::start(&["--empty"]);
+    let client = connect(&demo.url()).await;
+    client
+        .batch_execute("CREATE TABLE notes (id int PRIMARY KEY, n int); INSERT INTO notes VALUES (1, 0)")
+        .await
+        .unwrap();
+    let past = "SELECT n FROM notes AS OF SYSTEM TIME follower_read_timestamp() WHERE id = 1";
+    eventually("it lies in the past", async || client.simple_query(past).await.ok().filter(|rows| rows.len() == 3))
+        .await;
+    client.batch_execute("UPDATE notes SET n = 1").await.unwrap();
+    assert_eq!((one(&client, past).await, one(&client, "SELECT n FROM notes").await), ("0".into(), "1".into()));
+    let answered = async || -> u64 {
+        let rows = client.query("SELECT counters::text FROM locus.nodes", &[]).await.unwrap();
+        let counters = rows.iter().map(|row| serde_json::from_str::<Value>(row.get(0)).unwrap());
+        counters.filter_map(|counters| counters["follower_reads"].as_u64()).sum()
+    };
+    eventually("followers answer", async || {
+        one(&client, past).await;
+        (answered().await > 0).then_some(())
+    })
+    .await;
+    eventually("they see what has come", async || (one(&client, past).await == "1").then_some(())).await;
+}

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::{Anomaly, Findings, Kind};
+use super::{Anomaly, Findings, Kind, numbers};
 use crate::{
     edn::{Cursor, Error, Value},
     history::{Body, History, Names, Operation, Outcome},
@@ -53,12 +53,7 @@ impl Body for Step {
         match (f, cursor.value()?) {
             ("write", Value::Integer(id)) => Ok(Some(Step::Write { id })),
             ("write", _) => Err(at.error("a :write needs an integer")),
-            ("read", Value::Nil) => Ok(Some(Step::Read { seen: None })),
-            ("read", value) => {
-                let seen = value.items().and_then(|items| items.iter().map(Value::integer).collect());
-                seen.map(|seen| Some(Step::Read { seen: Some(seen) }))
-                    .ok_or_else(|| at.error("a :read needs a vector of integers"))
-            }
+            ("read", value) => Ok(Some(Step::Read { seen: numbers::decode(&value, &at)? })),
             _ => Ok(None),
         }
     }
@@ -69,13 +64,8 @@ impl Body for Step {
                 let _ = write!(out, "{id}");
                 "write"
             }
-            Step::Read { seen: Some(seen) } if answered => {
-                let seen: Vec<String> = seen.iter().map(i64::to_string).collect();
-                let _ = write!(out, "[{}]", seen.join(" "));
-                "read"
-            }
-            Step::Read { .. } => {
-                out.push_str("nil");
+            Step::Read { seen } => {
+                numbers::encode(seen.as_deref().filter(|_| answered), out);
                 "read"
             }
         }

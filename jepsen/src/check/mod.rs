@@ -19,6 +19,7 @@ pub mod level;
 pub mod list_append;
 pub mod long_fork;
 pub mod monotonic;
+mod numbers;
 pub mod predicate;
 pub mod queue;
 pub mod reference;

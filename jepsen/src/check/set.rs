@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use super::{Anomaly, Findings, Kind};
+use super::{Anomaly, Findings, Kind, numbers};
 use crate::{
     edn::{Cursor, Error, Value},
     history::{Body, History, Names, Operation, Outcome},
@@ -96,12 +96,7 @@ impl Body for Step {
         match (f, &value) {
             ("add", Value::Integer(value)) => Ok(Some(Step::Add { value: *value })),
             ("add", _) => Err(at.error("an :add needs an integer")),
-            ("read", Value::Nil) => Ok(Some(Step::Read { seen: None })),
-            ("read", value) => {
-                let seen = value.items().and_then(|items| items.iter().map(Value::integer).collect());
-                seen.map(|seen| Some(Step::Read { seen: Some(seen) }))
-                    .ok_or_else(|| at.error("a :read needs a set or vector of integers"))
-            }
+            ("read", value) => Ok(Some(Step::Read { seen: numbers::decode(value, &at)? })),
             _ => Ok(None),
         }
     }
@@ -112,13 +107,8 @@ impl Body for Step {
                 let _ = write!(out, "{value}");
                 "add"
             }
-            Step::Read { seen: Some(seen) } if answered => {
-                let seen: Vec<String> = seen.iter().map(i64::to_string).collect();
-                let _ = write!(out, "[{}]", seen.join(" "));
-                "read"
-            }
-            Step::Read { .. } => {
-                out.push_str("nil");
+            Step::Read { seen } => {
+                numbers::encode(seen.as_deref().filter(|_| answered), out);
                 "read"
             }
         }

@@ -31,7 +31,7 @@ pub struct CausalReverse {
 
 impl CausalReverse {
     pub fn new(parameters: &Parameters) -> CausalReverse {
-        let rows = Rows { table: "comments", value: "int8 NOT NULL", shape: parameters.shape, keys: KEYS };
+        let rows = Rows::of_numbers("comments", KEYS, parameters);
         CausalReverse { rows, next: AtomicI64::new(1) }
     }
 }

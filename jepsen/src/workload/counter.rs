@@ -24,7 +24,7 @@ pub struct Counter {
 
 impl Counter {
     pub fn new(parameters: &Parameters) -> Counter {
-        let parts = Rows { table: "counters", value: "int8 NOT NULL", shape: parameters.shape, keys: PARTS };
+        let parts = Rows::of_numbers("counters", PARTS, parameters);
         Counter { parts }
     }
 }

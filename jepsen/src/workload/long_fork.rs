@@ -29,7 +29,7 @@ pub struct LongFork {
 
 impl LongFork {
     pub fn new(parameters: &Parameters) -> LongFork {
-        let rows = Rows { table: "forks", value: "int8 NOT NULL", shape: parameters.shape, keys: GROUP * STRIDE };
+        let rows = Rows::of_numbers("forks", GROUP * STRIDE, parameters);
         LongFork { rows, isolation: parameters.isolation, next: AtomicU64::new(0) }
     }
 

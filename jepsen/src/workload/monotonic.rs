@@ -24,7 +24,7 @@ pub struct Monotonic {
 
 impl Monotonic {
     pub fn new(parameters: &Parameters) -> Monotonic {
-        let counters = Rows { table: "growing", value: "int8 NOT NULL", shape: parameters.shape, keys: KEYS };
+        let counters = Rows::of_numbers("growing", KEYS, parameters);
         Monotonic { counters }
     }
 }

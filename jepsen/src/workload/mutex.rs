@@ -35,7 +35,7 @@ pub struct Mutex {
 
 impl Mutex {
     pub fn new(parameters: &Parameters) -> Mutex {
-        Mutex { rows: Rows { table: "mutexes", value: "int8 NOT NULL", shape: parameters.shape, keys: KEYS } }
+        Mutex { rows: Rows::of_numbers("mutexes", KEYS, parameters) }
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Past {
 
 impl Past {
     pub fn new(parameters: &Parameters) -> Past {
-        let counters = Rows { table: "growing", value: "int8 NOT NULL", shape: parameters.shape, keys: KEYS };
+        let counters = Rows::of_numbers("growing", KEYS, parameters);
         Past { counters, newest: AtomicU64::new(0) }
     }
 

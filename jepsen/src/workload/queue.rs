@@ -30,7 +30,7 @@ pub struct Queue {
 
 impl Queue {
     pub fn new(parameters: &Parameters) -> Queue {
-        let jobs = Rows { table: "jobs", value: "int8 NOT NULL", shape: parameters.shape, keys: KEYS };
+        let jobs = Rows::of_numbers("jobs", KEYS, parameters);
         Queue { jobs, next: AtomicI64::new(1) }
     }
 

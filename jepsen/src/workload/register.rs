@@ -24,7 +24,7 @@ pub struct Register {
 
 impl Register {
     pub fn new(parameters: &Parameters) -> Register {
-        let registers = Rows { table: "registers", value: "int8 NOT NULL", shape: parameters.shape, keys: KEYS };
+        let registers = Rows::of_numbers("registers", KEYS, parameters);
         Register { registers }
     }
 }

@@ -1,6 +1,6 @@
 //! A table of numbered rows with one value each, in every [`Shape`].
 
-use super::parameters::Shape;
+use super::parameters::{Parameters, Shape};
 
 /// The statements that workloads over keys and values are made of. Rows are found by `key`: the primary key, or with
 /// [`Shape::SecondaryIndex`] a column with a unique index of its own, in a table that is ordered by something else.
@@ -15,6 +15,11 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// Rows with a number each.
+    pub fn of_numbers(table: &'static str, keys: u64, parameters: &Parameters) -> Rows {
+        Rows { table, value: "int8 NOT NULL", shape: parameters.shape, keys }
+    }
+
     /// Creates the table and cuts it into ranges (where the cluster knows what that is).
     pub fn create(&self, is_locus: bool) -> Vec<String> {
         let Rows { table, value, shape, keys } = *self;

@@ -28,7 +28,7 @@ pub struct RwRegister {
 
 impl RwRegister {
     pub fn new(parameters: &Parameters) -> RwRegister {
-        let registers = Rows { table: "registers", value: "int8 NOT NULL", shape: parameters.shape, keys: KEYS };
+        let registers = Rows::of_numbers("registers", KEYS, parameters);
         RwRegister { registers, next_value: AtomicU64::new(1) }
     }
 

@@ -31,7 +31,7 @@ pub struct Sequential {
 impl Sequential {
     pub fn new(parameters: &Parameters) -> Sequential {
         let keys = u64::from(PARTS) * STRIDE;
-        let rows = Rows { table: "parts", value: "int8 NOT NULL", shape: parameters.shape, keys };
+        let rows = Rows::of_numbers("parts", keys, parameters);
         Sequential { rows, next: AtomicI64::new(0) }
     }
 }
