@@ -72,6 +72,12 @@ pub struct GatewaySettings {
     #[arg(skip)]
     #[serde(skip)]
     pub planted_fault: Option<PlantedFault>,
+    /// Directory of the cluster's key and the gateway's certificate, made on first use; the same content on all gateways
+    #[arg(long, env = "LOCUS_SECRETS", value_name = "DIR")]
+    pub secrets: Option<PathBuf>,
+    /// Trust every client on this machine to be who it says it is, and encrypt nothing: for benchmarks
+    #[arg(long, env = "LOCUS_INSECURE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub insecure: Option<bool>,
 }
 
 impl File {
@@ -137,8 +143,14 @@ impl GatewaySettings {
                 operation_timeout_seconds,
                 retention_seconds,
                 planted_fault,
+                secrets,
+                insecure,
             }
         )
+    }
+
+    pub fn is_insecure(&self) -> bool {
+        self.insecure.unwrap_or(false)
     }
 
     pub fn gateway(&self) -> ::gateway::Options {

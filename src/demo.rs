@@ -17,6 +17,7 @@ use clap::{Args, Subcommand};
 use self::cluster::{Cluster, Plan};
 use crate::{
     config::{NodeList, default_data},
+    gateway::INSECURE,
     process::{ProcessId, StopSignal},
     table,
 };
@@ -61,6 +62,10 @@ struct StartArgs {
     /// Return when SQL answers, and leave the processes running
     #[arg(long)]
     background: bool,
+    /// Trust every client on this machine to be who it says it is, and encrypt nothing: for benchmarks. Once said, it holds for
+    /// the data
+    #[arg(long, env = "LOCUS_INSECURE")]
+    insecure: bool,
     /// Load no sample data
     #[arg(long)]
     empty: bool,
@@ -112,7 +117,8 @@ async fn start(arguments: StartArgs, mut stop: StopSignal) -> Result<()> {
     let _lock = lock(&directory)?;
     let mut plan = Plan::load_or_new(&directory)?;
     plan.shape(&directory, arguments.nodes, arguments.gateways)?;
-    plan.choose_ports(arguments.sql_addr)?;
+    plan.insecure |= arguments.insecure;
+    plan.choose_ports(&directory, arguments.sql_addr)?;
     if !arguments.background {
         if plan.processes.iter().any(|process| process.is_alive()) {
             bail!("the cluster runs in the background already; `locus demo stop` ends it");
@@ -176,6 +182,9 @@ fn status(arguments: &StatusArgs) -> Result<()> {
 fn announce(plan: &Plan, background: bool) {
     for url in plan.sql_urls() {
         println!("psql {url}");
+    }
+    if plan.insecure {
+        println!("{INSECURE}");
     }
     println!();
     print_processes(plan);

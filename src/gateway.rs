@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::{Context, Result, bail};
 use base::{NodeId, Runtime};
 use clap::Args;
-use gateway::Gateway;
-use sql::Database;
+use gateway::{Gateway, HashingThreads};
+use sql::{Database, security::Security};
 use storage::{
     router::{NodeClient, Router, RouterOptions},
     shell::{TcpClient, TokioRuntime},
@@ -17,7 +17,12 @@ use txn::TxnClient;
 use crate::{
     config::{DEFAULT_CLUSTER, DEFAULT_SQL_ADDR, File, GatewaySettings, NodeList},
     process::StopSignal,
+    secrets::Secrets,
 };
+
+/// Said where nobody proves anything.
+pub const INSECURE: &str =
+    "INSECURE: every client on this machine is trusted to be who it says it is, and nothing is encrypted";
 
 #[derive(Args)]
 pub struct GatewayArgs {
@@ -66,16 +71,54 @@ pub async fn serve(
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(Handle::current()));
     let router = Router::new(client, runtime.clone(), RouterOptions::new(nodes));
     let transactions = TxnClient::new(Arc::new(router), runtime.clone(), settings.transactions());
-    let database = Database::new(transactions, settings.database());
+    let mut options = settings.database();
+    let mut front = settings.gateway();
+    prepare_security(settings, address, &mut options.security, &mut front)?;
+    let database = Database::new(transactions, options);
     tokio::select! {
         () = bootstrap(&database) => {}
         () = stop.raised() => return Ok(()),
     }
     database.start_background();
     tracing::info!(%address, "gateway serves");
+    if let Some(directory) = settings.secrets.as_ref().filter(|_| !settings.is_insecure()) {
+        let directory = directory.display();
+        println!("The first sign-in: locus sql --secrets {directory} --url postgresql://locus@{address}/locus");
+    }
+    // Programs wait for this line and read no further.
     println!("SQL: postgresql://locus@{address}/locus");
-    Arc::new(Gateway::new(database, runtime, settings.gateway())).serve(listener, stop.receiver()).await;
+    Arc::new(Gateway::new(database, runtime, front)).serve(listener, stop.receiver()).await;
     tracing::info!("gateway stopped");
+    Ok(())
+}
+
+/// Secrets from disk, threads for passwords, a certificate for clients; or a loud word that nobody proves anything.
+fn prepare_security(
+    settings: &GatewaySettings,
+    address: SocketAddr,
+    security: &mut Security,
+    front: &mut ::gateway::Options,
+) -> Result<()> {
+    security.jobs = Arc::new(HashingThreads::new());
+    security.insecure = settings.is_insecure();
+    if security.insecure {
+        if !address.ip().is_loopback() {
+            bail!("--insecure trusts whoever connects: it listens on loopback only, not on {address}");
+        }
+        tracing::warn!("{INSECURE}");
+        eprintln!("{INSECURE}");
+    }
+    match &settings.secrets {
+        Some(directory) => {
+            let secrets = Secrets::open(directory, &[address.ip()])?;
+            security.cluster_key = Some(secrets.key());
+            if !security.insecure {
+                front.tls = Some(secrets.tls()?);
+            }
+        }
+        None if security.insecure => {}
+        None => bail!("where are the cluster's key and certificates? (--secrets DIR, the same on all gateways)"),
+    }
     Ok(())
 }
 

@@ -8,9 +8,11 @@ mod demo;
 mod gateway;
 mod jepsen;
 mod logging;
+mod login;
 mod node;
 mod planted;
 mod process;
+mod secrets;
 mod start;
 mod status;
 mod table;
@@ -72,6 +74,10 @@ enum Subcommands {
     Sql(SqlArgs),
     /// Check claims about consistency: on histories, on Locus, on other databases
     Jepsen(jepsen::JepsenArgs),
+    /// Sign in and get a ticket for pools and graphical tools
+    Login(login::LoginArgs),
+    /// Keys of users
+    Key(login::KeyArgs),
 }
 
 #[derive(Args)]
@@ -79,6 +85,9 @@ struct SqlArgs {
     /// Where to connect to
     #[arg(long, env = "LOCUS_URL", default_value = config::DEFAULT_URL)]
     url: String,
+    /// Directory of the cluster's secrets: sign in as their owner, without a password (this is audited)
+    #[arg(long, env = "LOCUS_SECRETS", value_name = "DIR")]
+    secrets: Option<PathBuf>,
     /// Further arguments of psql
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
@@ -104,8 +113,11 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Subcommands::Status(_) | Subcommands::Sql(_) | Subcommands::Demo(_) | Subcommands::Jepsen(_)
     );
     logging::start(filter.as_deref().unwrap_or(if quiet { "warn" } else { "info" }), cli.global.log_file.as_deref())?;
-    if let Subcommands::Sql(arguments) = &cli.command {
-        return psql(arguments);
+    match &cli.command {
+        Subcommands::Sql(arguments) => return psql(arguments),
+        Subcommands::Login(arguments) => return login::login(arguments).map(|()| ExitCode::SUCCESS),
+        Subcommands::Key(arguments) => return login::key(arguments).map(|()| ExitCode::SUCCESS),
+        _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let outcome = runtime.block_on(async {
@@ -117,7 +129,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Subcommands::Gateway(arguments) => gateway::run(arguments, &file, stop).await,
             Subcommands::Status(arguments) => status::run(arguments).await,
             Subcommands::Jepsen(arguments) => return jepsen::run(arguments, cli.global.planted_fault, stop).await,
-            Subcommands::Sql(_) => Ok(()),
+            Subcommands::Sql(_) | Subcommands::Login(_) | Subcommands::Key(_) => Ok(()),
         }
         .map(|()| ExitCode::SUCCESS)
     });
@@ -128,6 +140,10 @@ fn run(cli: Cli) -> Result<ExitCode> {
 
 /// Becomes psql.
 fn psql(arguments: &SqlArgs) -> Result<ExitCode> {
-    let error = Command::new("psql").arg(&arguments.url).args(&arguments.arguments).exec();
+    let mut command = Command::new("psql");
+    if let Some(directory) = &arguments.secrets {
+        command.env("PGPASSWORD", secrets::Secrets::existing(directory)?.owner_pass());
+    }
+    let error = command.arg(&arguments.url).args(&arguments.arguments).exec();
     Err(error).context("cannot run psql (Debian: apt-get install postgresql-client)")
 }

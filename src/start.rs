@@ -32,10 +32,13 @@ pub async fn run(arguments: StartArgs, file: &File, stop: StopSignal) -> Result<
     // Nobody needs to reach the node but `locus status`: any port will do.
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let cluster = file.cluster.clone();
-    let node = node::start(id, listen, BTreeMap::new(), data, cluster, &arguments.node.over(&file.node))?;
+    let node = node::start(id, listen, BTreeMap::new(), data.clone(), cluster, &arguments.node.over(&file.node))?;
     let nodes = BTreeMap::from([(id, node.local_addr().to_string())]);
     let address = gateway::sql_addr(arguments.sql_addr, file);
-    let settings = arguments.gateway.over(&file.gateway);
+    let mut settings = arguments.gateway.over(&file.gateway);
+    if !settings.is_insecure() {
+        settings.secrets.get_or_insert_with(|| data.join("secrets"));
+    }
     let served = gateway::serve(Arc::new(node.client()), nodes, address, &settings, stop).await;
     let ended = node::shut_down(node).await;
     served.and(ended)

@@ -5,6 +5,7 @@ use std::fmt;
 use crate::{
     mechanism::{Reason, Used},
     otp,
+    throttle::Subject,
 };
 
 /// The kinds of proof that a client gave.
@@ -39,9 +40,14 @@ impl Factors {
         self.0 & other.0 == other.0
     }
 
-    /// Something that an attacker who only guesses cannot have: a sign-in by it is never throttled.
-    pub fn beyond_guessing(self) -> bool {
-        self.0 & (Factors::OTP.0 | Factors::RECOVERY.0 | Factors::KEY.0 | Factors::TICKET.0 | Factors::OWNER.0) != 0
+    /// Which counts of failures hold up a sign-in by these.
+    pub fn held_up_by(self, subject: Subject) -> bool {
+        let more_than_a_password =
+            Factors::OTP.0 | Factors::RECOVERY.0 | Factors::KEY.0 | Factors::TICKET.0 | Factors::OWNER.0;
+        match subject {
+            Subject::RoleFromAddress | Subject::Address => self.0 & more_than_a_password == 0,
+            Subject::CodeOfRole => self.contains(Factors::OTP),
+        }
     }
 }
 

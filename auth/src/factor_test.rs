@@ -56,6 +56,17 @@ fn codes_are_taken_off_the_end() {
 #[test]
 fn factors_have_names() {
     assert_eq!(Factors::PASSWORD.with(Factors::OTP).to_string(), "password+otp");
-    assert!(Factors::PASSWORD.with(Factors::OTP).beyond_guessing());
-    assert!(!Factors::PASSWORD.with(Factors::TRUST).beyond_guessing());
+}
+
+#[test]
+fn what_can_be_guessed_is_held_up() {
+    let held_up = |factors: Factors| {
+        [Subject::RoleFromAddress, Subject::Address, Subject::CodeOfRole].map(|subject| factors.held_up_by(subject))
+    };
+    assert_eq!(held_up(Factors::PASSWORD), [true, true, false]);
+    assert_eq!(held_up(Factors::PASSWORD.with(Factors::OTP)), [false, false, true]);
+    assert_eq!(held_up(Factors::PASSWORD.with(Factors::RECOVERY)), [false, false, false]);
+    assert_eq!(held_up(Factors::KEY), [false, false, false]);
+    assert_eq!(held_up(Factors::KEY.with(Factors::OTP)), [false, false, true]);
+    assert_eq!(held_up(Factors::TICKET), [false, false, false]);
 }

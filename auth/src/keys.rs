@@ -27,10 +27,7 @@ impl Pin {
         if let Some(encoded) = text.strip_prefix("SHA256:") {
             return BASE64.decode(encoded).ok()?.try_into().ok().map(Pin);
         }
-        let (head, rest) = text.strip_prefix("-----BEGIN ")?.split_once("-----")?;
-        let (body, _) = rest.split_once("-----END ")?;
-        let body: String = body.split_whitespace().collect();
-        let der = BASE64.decode(body).ok()?;
+        let (head, der) = pem(text)?;
         match head {
             "CERTIFICATE" => Pin::of_certificate(&der),
             "PUBLIC KEY" => whole(&der).then(|| Pin::of_key(&der)),
@@ -43,6 +40,20 @@ impl std::fmt::Display for Pin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SHA256:{}", BASE64.encode(self.0))
     }
+}
+
+/// The first certificate of a PEM file, in DER.
+pub fn first_certificate(text: &str) -> Option<Vec<u8>> {
+    let (head, der) = pem(text.trim())?;
+    (head == "CERTIFICATE").then_some(der)
+}
+
+/// The first block of a PEM text (RFC 7468): what it says it is, and its content.
+fn pem(text: &str) -> Option<(&str, Vec<u8>)> {
+    let (head, rest) = text.strip_prefix("-----BEGIN ")?.split_once("-----")?;
+    let (body, _) = rest.split_once("-----END ")?;
+    let body: String = body.split_whitespace().collect();
+    Some((head, BASE64.decode(body).ok()?))
 }
 
 /// What `tls-server-end-point` binds to (RFC 5929, section 4.1): the certificate's hash, by the hash of its signature, SHA-256
@@ -80,6 +91,50 @@ fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     Some(&before[..before.len() - fields.0.len()])
 }
 
+/// Whether the certificate's time has begun and is not over (RFC 5280, section 4.1.2.5); `None` when it is none.
+pub fn is_valid_at(certificate: &[u8], unix_seconds: u64) -> Option<bool> {
+    let mut fields = Reader(Reader(Reader(certificate).take(SEQUENCE)?).take(SEQUENCE)?);
+    if fields.0.first() == Some(&VERSION) {
+        fields.take(VERSION)?;
+    }
+    fields.take(INTEGER)?;
+    fields.take(SEQUENCE)?;
+    fields.take(SEQUENCE)?;
+    let mut validity = Reader(fields.take(SEQUENCE)?);
+    let (begin, end) = (time(&mut validity)?, time(&mut validity)?);
+    Some((begin..=end).contains(&stamp(unix_seconds)))
+}
+
+/// `YYMMDDhhmmssZ` or `YYYYMMDDhhmmssZ`, as a number of fourteen digits.
+fn time(reader: &mut Reader<'_>) -> Option<u64> {
+    let short = reader.0.first() == Some(&UTC_TIME);
+    let text = reader.take(if short { UTC_TIME } else { GENERALIZED_TIME })?;
+    let digits = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.len() == if short { 12 } else { 14 };
+    let number: u64 = digits.parse().ok().filter(|_| plain)?;
+    let century = match (short, number / 10_000_000_000) {
+        (false, _) => 0,
+        (true, 50..) => 19,
+        (true, _) => 20,
+    };
+    Some(century * 1_000_000_000_000 + number)
+}
+
+/// A moment as [`time`] writes it. Days are counted in years that begin in March, so that leap days come last.
+fn stamp(unix_seconds: u64) -> u64 {
+    let (days, seconds) = (unix_seconds / 86_400 + 719_468, unix_seconds % 86_400);
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let date = year * 10_000 + month * 100 + day;
+    date * 1_000_000 + seconds / 3600 * 10_000 + seconds % 3600 / 60 * 100 + seconds % 60
+}
+
 fn whole(der: &[u8]) -> bool {
     let mut reader = Reader(der);
     reader.take(SEQUENCE).is_some() && reader.0.is_empty()
@@ -88,6 +143,8 @@ fn whole(der: &[u8]) -> bool {
 const INTEGER: u8 = 0x02;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const SEQUENCE: u8 = 0x30;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
 const VERSION: u8 = 0xa0;
 
 /// Takes DER apart, just as far as needed.

@@ -74,3 +74,16 @@ proptest::proptest! {
         let _ = (Pin::of_certificate(&bytes), end_point(&bytes));
     }
 }
+
+#[test]
+fn certificates_have_their_time() {
+    // 2026-11-24 13:15:59 to 2109-01-13 13:15:59
+    let (begin, end) = (1_795_526_159, 4_387_526_159);
+    assert_eq!(is_valid_at(&der(), begin), Some(true));
+    assert_eq!(is_valid_at(&der(), begin - 1), Some(false));
+    assert_eq!(is_valid_at(&der(), end), Some(true));
+    assert_eq!(is_valid_at(&der(), end + 1), Some(false));
+    assert_eq!(is_valid_at(&der()[..40], begin), None);
+    assert_eq!(stamp(951_782_400), 20_000_229_000_000);
+    assert_eq!(stamp(0), 19_700_101_000_000);
+}

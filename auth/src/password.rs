@@ -26,8 +26,8 @@ const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const HASH_BYTES: usize = 32;
 /// What a stored text may ask for: a damaged or hostile one must not take all memory.
-const MEMORY_KIB_MAX: u32 = 256 << 10;
-const PASSES_MAX: u32 = 16;
+const MEMORY_KIB_MAX: u32 = 64 << 10;
+const PASSES_MAX: u32 = 5;
 
 /// The kind of verifier that new passwords get (`password_encryption`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

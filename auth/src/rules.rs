@@ -22,6 +22,13 @@ pub struct Attempt<'a> {
     pub address: IpAddr,
 }
 
+impl Attempt<'_> {
+    /// Whether a password may be asked for in clear: within TLS, or on this machine.
+    pub fn may_send_password(&self) -> bool {
+        self.encrypted || self.address.to_canonical().is_loopback()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// A pinned key, or the password in the way that its verifier asks for; a code where one is enrolled.

@@ -2,20 +2,28 @@
 //!
 //! Failures are counted for a role *from one address* and for the address as a whole, in the transactional store: spreading
 //! the attempts over gateways counts them all the same. Never for a role alone: then anybody could lock its owner out by
-//! failing in its name. Whoever shows what cannot be guessed (a code, a key, a ticket) is not held up at all; so an owner with
-//! a second factor gets in even from an address that an attacker shares.
+//! failing in its name. Whoever shows the password *and* a code is not held up by these counts; so an owner with a second
+//! factor gets in even from an address that an attacker shares. Neither is a key, a ticket or a recovery code, which cannot
+//! be guessed.
+//!
+//! A code can: whoever has learnt the password has two chances in a million with each try. So wrong codes *behind the right
+//! password* are counted for the role, from wherever they come. Only somebody who knows the password can hold up its owner by
+//! that, and the owner still gets in by a recovery code, a key or a ticket.
 //!
 //! | failures in a row | wait before the next attempt |
 //! |---|---|
-//! | up to 5 (a role from one address) or 50 (an address) | none |
+//! | up to 5 (a role from one address), 50 (an address) or 10 (codes of a role) | none |
 //! | each one more | doubled from 1 s, at most 60 s |
 //!
-//! After a quiet hour all is forgotten. So at most 60 guesses an hour and address come through in the long run.
+//! After a quiet hour all is forgotten. So at most 60 guesses an hour come through in the long run. Counts are read once more
+//! where a sign-in is written down, in the same transaction: of many attempts at the same time no more come through than of
+//! one after the other.
 
 use serde::{Deserialize, Serialize};
 
 const FREE_FAILURES_ROLE: u32 = 5;
 const FREE_FAILURES_ADDRESS: u32 = 50;
+const FREE_FAILURES_CODE: u32 = 10;
 const WAIT_MILLIS_MAX: u64 = 60_000;
 const FORGET_MILLIS: u64 = 3600 * 1000;
 
@@ -27,10 +35,16 @@ pub struct Count {
 }
 
 /// What a count is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     RoleFromAddress,
     Address,
+    /// Codes of a role behind its right password.
+    CodeOfRole,
+}
+
+impl Subject {
+    pub const ALL: [Subject; 3] = [Subject::RoleFromAddress, Subject::Address, Subject::CodeOfRole];
 }
 
 impl Count {
@@ -39,6 +53,7 @@ impl Count {
         let free = match subject {
             Subject::RoleFromAddress => FREE_FAILURES_ROLE,
             Subject::Address => FREE_FAILURES_ADDRESS,
+            Subject::CodeOfRole => FREE_FAILURES_CODE,
         };
         if self.failures <= free || self.is_forgotten(now_millis) {
             return 0;
@@ -87,6 +102,10 @@ mod tests {
         assert_eq!(after(6).wait_millis(Subject::RoleFromAddress, 2000), 0);
         assert_eq!(after(50).wait_millis(Subject::Address, 1000), 0);
         assert_eq!(after(51).wait_millis(Subject::Address, 1000), 1000);
+        assert_eq!(
+            [10, 11, 12].map(|failures| after(failures).wait_millis(Subject::CodeOfRole, 1000)),
+            [0, 1000, 2000]
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Life of a message:
 //!
 //! 1. [`Gateway::serve`] accepts the connection; `startup::open` answers requests for encryption and cancel requests;
-//!    `startup::sign_in` decides by [`auth::rules`].
+//!    `sign_in` carries the conversation of an [`auth::Mechanism`].
 //! 2. `Connection::serve` takes the next message off `wire::Wire`, which frames and limits it; `message::ClientMessage`
 //!    decodes it with every length checked.
 //! 3. `simple` runs a text of statements, `extended` statements and portals by name, `copy` a COPY FROM STDIN. All of them
@@ -25,9 +25,13 @@ mod listener;
 mod message;
 mod pipeline;
 mod rows;
+mod sign_in;
 mod simple;
 mod startup;
+mod tls;
 mod wire;
 
 pub use listener::{Gateway, Options};
+pub use sign_in::HashingThreads;
+pub use tls::Tls;
 pub use wire::Io;

@@ -4,26 +4,34 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use base::Runtime;
 use pgwire::messages::startup::{BackendKeyData, SecretKey};
-use sql::{Database, Session, SqlError, SqlState, session::Startup};
+use sql::{
+    Database, Session, SqlError, SqlState,
+    catalog::Role,
+    security::sign_in::SignedIn,
+    session::{ClientInfo, Startup},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Semaphore, watch},
     task::JoinSet,
     time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::{
     cancel::Registry,
     connection::Connection,
     error::{End, error_response, state},
+    sign_in,
     startup::{self, Opening, Packet},
+    tls::Tls,
     wire::{Io, Wire},
 };
 
 /// Keepalive: a peer that vanished without a word is noticed after about two minutes.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Greatest message of a client that has not signed in: nobody needs more to do so, and strangers get little memory.
+const MESSAGE_BYTES_BEFORE_SIGN_IN: usize = 64 << 10;
 /// Pause after a failed accept (out of file descriptors, mostly).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -37,8 +45,8 @@ pub struct Options {
     pub startup_timeout: Duration,
     /// How long sessions may take to end at shutdown before they are cut off.
     pub drain_timeout: Duration,
-    /// TLS is offered when there is a configuration for it.
-    pub tls: Option<Arc<ServerConfig>>,
+    /// TLS is offered when there is a certificate for it.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Options {
@@ -58,7 +66,6 @@ pub struct Gateway {
     database: Arc<Database>,
     runtime: Arc<dyn Runtime>,
     options: Options,
-    tls: Option<TlsAcceptor>,
     registry: Arc<Registry>,
     /// One permit a session.
     sessions: Semaphore,
@@ -71,7 +78,6 @@ impl Gateway {
         Gateway {
             database,
             runtime,
-            tls: options.tls.clone().map(TlsAcceptor::from),
             registry: Arc::default(),
             sessions: Semaphore::new(options.connections_max),
             openings: Semaphore::new(options.connections_max + 64),
@@ -120,8 +126,8 @@ impl Gateway {
             tracing::warn!(%peer, "connection dropped: too many are being opened");
             return;
         };
-        let mut wire = Wire::new(io, self.options.message_bytes_max);
-        let opened = startup::open(&mut wire, self.tls.as_ref());
+        let mut wire = Wire::new(io, MESSAGE_BYTES_BEFORE_SIGN_IN.min(self.options.message_bytes_max));
+        let opened = startup::open(&mut wire, self.options.tls.as_ref());
         let packet = match timeout(self.options.startup_timeout, opened).await {
             Ok(Ok(Opening::Session(packet))) => packet,
             Ok(Ok(Opening::Cancel { pid, secret })) => return self.registry.cancel(pid, secret),
@@ -153,6 +159,16 @@ impl Gateway {
         Connection::new(wire, session, shutdown).run().await;
     }
 
+    /// `CONNECTION LIMIT`, on each gateway.
+    fn check_limit(&self, role: &Role) -> Result<(), End> {
+        let limit = usize::try_from(role.connection_limit).unwrap_or(usize::MAX);
+        if !role.superuser && self.database.session_count_of(&role.name) >= limit {
+            let message = format!("too many connections for role \"{}\"", role.name);
+            return Err(End::Fatal(SqlError::new(SqlState::TOO_MANY_CONNECTIONS, message)));
+        }
+        Ok(())
+    }
+
     /// Signs the client in and makes its session.
     async fn establish(
         &self,
@@ -162,8 +178,18 @@ impl Gateway {
         pid: i32,
         secret: i32,
     ) -> Result<Session, End> {
-        let role = startup::sign_in(wire, &packet, peer.ip()).await?;
-        let startup = Startup { user: role, database: packet.database, settings: packet.settings, backend_pid: pid };
+        packet.negotiate(wire)?;
+        let end_point = self.options.tls.as_ref().map(|tls| &*tls.end_point);
+        let SignedIn { role, factors } = sign_in::sign_in(wire, &packet, peer.ip(), &self.database, end_point).await?;
+        wire.set_message_bytes_max(self.options.message_bytes_max);
+        self.check_limit(&role)?;
+        // What the role begins with, then what this client asks for.
+        let mut settings = role.settings.clone();
+        settings.extend(packet.settings);
+        let client =
+            ClientInfo { address: Some(peer.ip()), encrypted: wire.is_encrypted(), factors, superuser: role.superuser };
+        let user = role.name.clone();
+        let startup = Startup { user, database: packet.database, settings, backend_pid: pid, client };
         let session = Session::new(self.database.clone(), startup).map_err(End::Fatal)?;
         wire.put(&BackendKeyData::new(pid, SecretKey::I32(secret)))?;
         Ok(session)

@@ -1,16 +1,13 @@
-//! Before a session: encryption requests, cancel requests, the start-up packet, sign-in.
+//! Before a session: encryption requests, cancel requests, the start-up packet.
 
-use std::net::IpAddr;
-
-use auth::rules::{Attempt, Method, Rules};
 use bytes::{Buf, Bytes};
-use pgwire::messages::startup::{Authentication, NegotiateProtocolVersion};
-use sql::{SqlError, SqlState};
-use tokio_rustls::TlsAcceptor;
+use pgwire::messages::startup::NegotiateProtocolVersion;
+use sql::{SqlError, SqlState, settings::ONE_TIME_CODE};
 
 use crate::{
     error::{End, state},
     message::{SqlErrorText, utf8},
+    tls::Tls,
     wire::Wire,
 };
 
@@ -18,6 +15,8 @@ const CODE_CANCEL: u32 = 80877102;
 const CODE_SSL: u32 = 80877103;
 const CODE_GSS: u32 = 80877104;
 const PROTOCOL_3_0: i32 = 196608;
+/// Longer names of roles and databases are cut, as PostgreSQL does: there are none.
+const NAME_BYTES_MAX: usize = 63;
 
 /// What a connection turns out to be for.
 pub(crate) enum Opening {
@@ -26,18 +25,20 @@ pub(crate) enum Opening {
 }
 
 /// The start-up packet, decoded.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default, PartialEq, Eq)]
 pub(crate) struct Packet {
     pub(crate) user: String,
     /// Empty when the client did not say: the session has a default.
     pub(crate) database: String,
     pub(crate) settings: Vec<(String, String)>,
+    /// A one-time code (`-c locus.otp=…`). Kept apart from the settings: nothing ever shows it.
+    pub(crate) code: Option<String>,
     /// The client wants a newer minor version or options that we do not know: it is told what we speak.
     negotiate: Option<Vec<String>>,
 }
 
 /// Answers requests for encryption until the client says what it wants.
-pub(crate) async fn open(wire: &mut Wire, tls: Option<&TlsAcceptor>) -> Result<Opening, End> {
+pub(crate) async fn open(wire: &mut Wire, tls: Option<&Tls>) -> Result<Opening, End> {
     let (mut asked_ssl, mut asked_gss) = (false, false);
     loop {
         let mut packet = wire.next_startup().await?;
@@ -64,6 +65,14 @@ pub(crate) async fn open(wire: &mut Wire, tls: Option<&TlsAcceptor>) -> Result<O
 }
 
 impl Packet {
+    /// Tells the client what we speak, where it asked for more.
+    pub(crate) fn negotiate(&self, wire: &mut Wire) -> Result<(), End> {
+        match &self.negotiate {
+            Some(unknown_options) => wire.put(&NegotiateProtocolVersion::new(PROTOCOL_3_0, unknown_options.clone())),
+            None => Ok(()),
+        }
+    }
+
     fn decode(code: u32, mut body: Bytes) -> Result<Packet, SqlError> {
         let (major, minor) = (code >> 16, code & 0xffff);
         if major != 3 {
@@ -81,8 +90,8 @@ impl Packet {
             }
             let value = text(&mut body)?;
             match name.as_str() {
-                "user" => result.user = value,
-                "database" => result.database = value,
+                "user" => result.user = cut(value),
+                "database" => result.database = cut(value),
                 "options" => result.settings.extend(options(&value)?),
                 "replication" if matches!(value.as_str(), "false" | "off" | "no" | "0") => {}
                 "replication" => return Err(SqlError::unsupported("a replication connection")),
@@ -90,6 +99,13 @@ impl Packet {
                 _ => result.settings.push((name, value)),
             }
         }
+        result.settings.retain(|(name, value)| {
+            let is_code = name.eq_ignore_ascii_case(ONE_TIME_CODE);
+            if is_code {
+                result.code = Some(value.clone());
+            }
+            !is_code
+        });
         if !body.is_empty() {
             return Err(malformed());
         }
@@ -106,6 +122,18 @@ impl Packet {
     }
 }
 
+impl std::fmt::Debug for Packet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packet").field("user", &self.user).field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+fn cut(mut name: String) -> String {
+    let end = (0..=NAME_BYTES_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
+    name.truncate(end.unwrap_or(0));
+    name
+}
+
 fn malformed() -> SqlError {
     SqlError::new(state::PROTOCOL_VIOLATION, "invalid startup packet layout: expected terminator as last byte")
 }
@@ -120,6 +148,8 @@ fn text(body: &mut Bytes) -> Result<String, SqlError> {
 /// `-c name=value`, `-cname=value` and `--name=value`, separated by spaces; a backslash takes the next character as it is.
 fn options(text: &str) -> Result<Vec<(String, String)>, SqlError> {
     let invalid = |word: &str| {
+        // Somebody may have written a code in a wrong way; errors are logged.
+        let word = if word.to_ascii_lowercase().contains("otp") { "(hidden)" } else { word };
         SqlError::new(SqlState::SYNTAX_ERROR, format!("invalid command-line argument for server process: {word}"))
     };
     let mut settings = Vec::new();
@@ -150,24 +180,6 @@ fn words(text: &str) -> Vec<String> {
     }
     words.retain(|word| !word.is_empty());
     words
-}
-
-/// Decides on the client by the rules of a cluster made with `--insecure`: loopback is trusted. The role it ends in.
-pub(crate) async fn sign_in(wire: &mut Wire, packet: &Packet, address: IpAddr) -> Result<String, End> {
-    if let Some(unknown_options) = &packet.negotiate {
-        wire.put(&NegotiateProtocolVersion::new(PROTOCOL_3_0, unknown_options.clone()))?;
-    }
-    let attempt = Attempt { encrypted: false, database: &packet.database, role: &packet.user, address };
-    match Rules::insecure().decide(&attempt, &|_| false) {
-        Some((_, rule)) if rule.method == Method::Trust => {
-            wire.put(&Authentication::Ok)?;
-            Ok(packet.user.clone())
-        }
-        _ => {
-            let message = format!("no sign-in rule admits user \"{}\" from address {address}", packet.user);
-            Err(End::Fatal(SqlError::new(state::INVALID_AUTHORIZATION, message)))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use auth::keys::Pin;
 use bytes::{Buf, Bytes, BytesMut};
 use pgwire::messages::Message;
 use tokio::{
@@ -14,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::error::End;
+use crate::{error::End, tls::Tls};
 
 /// The protocol's own limit of a message; a greater length (or a negative one) cannot be a message at all.
 const PROTOCOL_MESSAGE_BYTES_MAX: usize = 0x3fff_ffff;
@@ -58,6 +59,9 @@ pub(crate) struct Wire {
     skip_bytes: usize,
     /// The client has closed its end, or the connection broke.
     closed: bool,
+    encrypted: bool,
+    /// Of the certificate that the client has shown.
+    pin: Option<Pin>,
 }
 
 /// See [`Wire::mark`].
@@ -77,18 +81,25 @@ impl Wire {
             sent: 0,
             skip_bytes: 0,
             closed: false,
+            encrypted: false,
+            pin: None,
         }
     }
 
     /// Wraps the stream in TLS. Refused when the client has sent more than it should have: those bytes came in clear and must
     /// not be taken for encrypted ones.
-    pub(crate) async fn encrypt(&mut self, tls: &TlsAcceptor) -> Result<(), End> {
+    pub(crate) async fn encrypt(&mut self, tls: &Tls) -> Result<(), End> {
         if !self.input.is_empty() {
             return Err(End::violation("received unencrypted data after SSL request"));
         }
         let plain = std::mem::replace(&mut self.io, Box::new(tokio::io::empty()));
-        match tls.accept(plain).await {
-            Ok(stream) => self.io = Box::new(stream),
+        match TlsAcceptor::from(tls.config.clone()).accept(plain).await {
+            Ok(stream) => {
+                let certificates = stream.get_ref().1.peer_certificates();
+                self.pin = certificates.and_then(|shown| shown.first()).and_then(|first| Pin::of_certificate(first));
+                self.encrypted = true;
+                self.io = Box::new(stream);
+            }
             Err(error) => {
                 tracing::debug!(%error, "TLS handshake failed");
                 self.closed = true;
@@ -96,6 +107,18 @@ impl Wire {
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn set_message_bytes_max(&mut self, bytes: usize) {
+        self.message_bytes_max = bytes;
+    }
+
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.encrypted
+    }
+
+    pub(crate) fn pin(&self) -> Option<Pin> {
+        self.pin
     }
 
     pub(crate) fn is_closed(&self) -> bool {

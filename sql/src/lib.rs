@@ -11,6 +11,7 @@
 //!
 //! **Invariant**: sees storage through `txn::Txn` only; no wire, no runtime, no clock but `base::Runtime`.
 
+mod access;
 pub mod bind;
 pub mod catalog;
 pub mod copy;
@@ -22,6 +23,7 @@ pub mod optimize;
 pub mod parse;
 pub mod plan;
 pub mod pushdown;
+pub mod security;
 pub mod session;
 pub mod settings;
 pub mod types;

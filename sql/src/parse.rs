@@ -1,10 +1,12 @@
 //! From text to syntax trees: `sqlparser` with the PostgreSQL dialect. What it cannot read but we can run is rewritten on
 //! the token level first ([`rescue`]); what it rejects is reported the way PostgreSQL does.
 
+mod grants;
 mod locking;
 mod own;
 mod rescue;
 mod reserved;
+pub mod roles;
 mod transaction;
 
 use std::sync::Arc;
@@ -20,7 +22,10 @@ use sqlparser::{
     tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace},
 };
 
-use crate::error::{Result, SqlError, SqlState};
+use crate::{
+    error::{Result, SqlError, SqlState},
+    settings::ONE_TIME_CODE,
+};
 
 /// Nesting of expressions and subqueries. PostgreSQL has a stack limit instead (54001).
 const DEPTH_MAX: usize = 90;
@@ -51,6 +56,38 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// Whether the statement's text holds a password or a code.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.hidden().is_some()
+    }
+
+    /// What is shown of such a statement.
+    fn hidden(&self) -> Option<&'static str> {
+        match self {
+            Body::Own(own) if own.is_secret() => Some(own.tag()),
+            Body::Sql(syntax) => match &**syntax {
+                // It is refused, but its code may still be good.
+                ast::Statement::Set(ast::Set::SingleAssignment { variable, .. })
+                    if variable.to_string().eq_ignore_ascii_case(ONE_TIME_CODE) =>
+                {
+                    Some("SET")
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The columns that a statement of ours returns, all of them text; `None`: no rows.
+    pub(crate) fn own_columns(&self) -> Option<&'static [&'static str]> {
+        match self {
+            Body::Own(own) => own.columns(),
+            _ => None,
+        }
+    }
+}
+
 /// Splits a text into statements and parses each. Empty statements between semicolons are left out; a text without any
 /// statement gives one `Body::Empty`.
 pub fn parse(text: &str) -> Result<Vec<Parsed>> {
@@ -62,7 +99,12 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
         let start = byte_offset(text, first.span.start);
         let end = byte_offset(text, last.span.end).max(start);
         let (body, as_of) = parse_one(text, piece, &tokens)?;
-        statements.push(Parsed { body, text: text[start..end].into(), source: source.clone(), as_of });
+        let shown = match body.hidden() {
+            // A password must not show up in lists of sessions and statements.
+            Some(tag) => format!("{tag} <hidden>").into(),
+            None => text[start..end].into(),
+        };
+        statements.push(Parsed { body, text: shown, source: source.clone(), as_of });
     }
     if statements.is_empty() {
         statements.push(Parsed { body: Body::Empty, text: "".into(), source, as_of: None });

@@ -18,6 +18,7 @@ mod copying;
 mod cursor;
 mod database;
 mod environment;
+mod identity;
 mod modes;
 mod past;
 mod portal;
@@ -29,6 +30,7 @@ mod variables;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use auth::privilege::Privileges;
 use base::Monotonic;
 use parking_lot::Mutex;
 
@@ -39,6 +41,7 @@ pub(crate) use environment::Environment;
 pub(crate) use past::FOLLOWER_LAG_MICROS;
 pub use portal::{Portal, Prepared, Statement};
 use portal::{Run, TextCache};
+pub(crate) use run::POSTGRES_EPOCH_MICROS;
 use state::{Failed, Phase, State, Transaction};
 pub(crate) use utility::{fold, object_name};
 
@@ -60,6 +63,17 @@ pub struct Startup {
     pub settings: Vec<(String, String)>,
     /// 0: to be chosen by the session.
     pub backend_pid: i32,
+    pub client: ClientInfo,
+}
+
+/// How the client came in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// `None`: within this process.
+    pub address: Option<std::net::IpAddr>,
+    pub encrypted: bool,
+    pub factors: auth::Factors,
+    pub superuser: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +182,7 @@ impl Session {
             return Err(SqlError::new(SqlState::INVALID_CATALOG_NAME, message));
         }
         let mut settings = Settings::new(&startup.user);
+        settings.set_superuser(startup.client.superuser);
         for (setting, value) in &startup.settings {
             settings.set_startup(setting, value)?;
         }
@@ -175,6 +190,7 @@ impl Session {
         let activity = Arc::new(Activity {
             pid,
             user: startup.user,
+            client: startup.client,
             database: name.to_owned(),
             backend_start: database.client.runtime.wall_micros(),
             canceller: Canceller::default(),
@@ -219,7 +235,8 @@ impl Session {
             .into_iter()
             .map(|parsed| Statement { text: parsed.text.clone(), parsed: Arc::new(parsed) })
             .collect();
-        if text.len() <= CACHED_TEXT_BYTES {
+        let secret = statements.iter().any(|statement| statement.parsed.body.is_secret());
+        if text.len() <= CACHED_TEXT_BYTES && !secret {
             self.texts.lock().insert(text.into(), Arc::clone(&statements));
         }
         Ok(statements.to_vec())
@@ -233,6 +250,7 @@ impl Session {
             Ok(prepared) => Ok(prepared),
             Err(error) => {
                 let error = self.explain(error);
+                self.audit_denied(&error);
                 self.fail().await;
                 Err(error)
             }
@@ -267,7 +285,8 @@ impl Session {
                 transaction.phase = Phase::Between;
             }
         }
-        if outcome.is_err() {
+        if let Err(error) = &outcome {
+            self.audit_denied(error);
             portal.run = Run::Done;
             // Whatever the statement did to the transaction has been undone with it, unless the error came before.
             self.fail().await;
@@ -464,10 +483,13 @@ impl Session {
 
     fn bare_view(&self) -> SessionView {
         let settings = self.settings.all().into_iter().map(|(name, value, _)| (name.to_ascii_lowercase(), value));
+        let user = self.current_user();
         SessionView {
-            user: self.activity.user.clone(),
+            search_path: self.settings.search_path(&user),
+            session_user: self.session_user(),
+            user,
+            client: self.activity.client.clone(),
             database: self.activity.database.clone(),
-            search_path: self.settings.search_path(&self.activity.user),
             backend_pid: self.activity.pid,
             time_zone: self.settings.get("TimeZone").to_owned(),
             settings: settings.collect(),
@@ -484,14 +506,19 @@ impl Session {
         if !fresh {
             let mut view = self.bare_view();
             // A user may be called as a system schema; that must not bring the system's views into sight.
-            let user = &self.activity.user;
+            let user = &view.user.clone();
             let names_user = crate::catalog::system::is_system_schema(user);
             if names_user && self.settings.get("search_path").contains("$user") {
                 view.search_path.retain(|name| name != user);
             }
-            let exists =
-                |name: &String| crate::catalog::system::is_system_schema(name) || snapshot.schema(name).is_some();
-            view.search_path.retain(exists);
+            let acting = snapshot.roles.oid(user);
+            let visible = |name: &String| {
+                crate::catalog::system::is_system_schema(name)
+                    || snapshot.schema(name).is_some_and(|schema| {
+                        crate::access::schema_held(snapshot, acting, schema.oid).contains(Privileges::USAGE)
+                    })
+            };
+            view.search_path.retain(visible);
             let search_path: Arc<[String]> = view.search_path.clone().into();
             let snapshot = Arc::clone(snapshot);
             self.view = Some(View { generation, snapshot, view: Arc::new(view), search_path });

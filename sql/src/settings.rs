@@ -1,6 +1,8 @@
 //! Settings (`SET`, `SHOW`): what exists, what is valid, and the values of one session with PostgreSQL's transactional
 //! behaviour (a `SET` is undone with its transaction, a `SET LOCAL` ends with it).
 
+mod identity;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
@@ -83,7 +85,7 @@ pub const DEFINITIONS: &[Definition] = &[
     define("in_hot_standby", Kind::ReadOnly, "off", "Shows whether hot standby is currently active."),
     define("integer_datetimes", Kind::ReadOnly, "on", "Shows whether datetimes are integer based."),
     define("IntervalStyle", Kind::Enum(&["postgres"]), "postgres", "Sets the display format for interval values."),
-    define("is_superuser", Kind::ReadOnly, "on", "Shows whether the current user is a superuser."),
+    define("is_superuser", Kind::ReadOnly, "off", "Shows whether the current user is a superuser."),
     define("jit", Kind::Bool, "off", "Allow JIT compilation."),
     define("join_collapse_limit", Kind::Int(1, INT_MAX), "8", "Sets the FROM-list size beyond which JOIN constructs are not flattened."),
     define("lc_collate", Kind::ReadOnly, "C", "Shows the collation order locale."),
@@ -100,17 +102,18 @@ pub const DEFINITIONS: &[Definition] = &[
     define("max_identifier_length", Kind::ReadOnly, "63", "Shows the maximum identifier length."),
     define("max_index_keys", Kind::ReadOnly, "32", "Shows the maximum number of index keys."),
     define("max_parallel_workers_per_gather", Kind::Int(0, 1024), "0", "Sets the maximum number of parallel processes per executor node."),
+    define("password_encryption", Kind::Enum(&["argon2id", "scram-sha-256"]), "argon2id", "Chooses the algorithm for encrypting passwords."),
     define("plan_cache_mode", Kind::Enum(&["auto", "force_generic_plan", "force_custom_plan"]), "auto", "Controls the planner's selection of custom or generic plan."),
     define("quote_all_identifiers", Kind::Bool, "off", "When generating SQL fragments, quote all identifiers."),
     define("random_page_cost", Kind::Real(0.0, f64::MAX), "4", "Sets the planner's estimate of the cost of a nonsequentially fetched disk page."),
-    define("role", Kind::Text, "none", "Sets the current role."),
+    define("role", Kind::ReadOnly, "none", "Sets the current role."),
     define("row_security", Kind::Bool, "on", "Enable row security."),
     define("search_path", Kind::Text, "\"$user\", public", "Sets the schema search order for names that are not schema-qualified."),
     define("seed", Kind::Text, "unavailable", "Sets the seed for random-number generation."),
     define("server_encoding", Kind::ReadOnly, "UTF8", "Shows the server (database) character set encoding."),
     define("server_version", Kind::ReadOnly, SERVER_VERSION, "Shows the server version."),
     define("server_version_num", Kind::ReadOnly, SERVER_VERSION_NUM, "Shows the server version as an integer."),
-    define("session_authorization", Kind::Text, "", "Sets the session user name."),
+    define("session_authorization", Kind::ReadOnly, "", "Sets the session user name."),
     define("session_replication_role", Kind::Enum(&["origin", "replica", "local"]), "origin", "Sets the session's behavior for triggers and rewrite rules."),
     define("shared_buffers", Kind::ReadOnly, "128MB", "Sets the number of shared memory buffers used by the server."),
     define("standard_conforming_strings", Kind::Enum(&["on"]), "on", "Causes '...' strings to treat backslashes literally."),
@@ -145,6 +148,9 @@ const REPORTED: &[&str] = &[
     "standard_conforming_strings",
     "TimeZone",
 ];
+
+/// What a one-time code is called in the start-up packet. It is not a setting: nothing keeps it.
+pub const ONE_TIME_CODE: &str = "locus.otp";
 
 /// Finds a setting by name; case does not matter.
 pub fn definition(name: &str) -> Option<&'static Definition> {
@@ -259,13 +265,6 @@ impl Settings {
         Ok(())
     }
 
-    /// `RESET ALL`.
-    pub fn reset_all(&mut self) {
-        self.session = Arc::clone(&self.startup);
-        self.current = Arc::clone(&self.startup);
-        self.generation += 1;
-    }
-
     /// From now on this is what the settings of the current transaction show.
     pub fn mirror(&mut self, characteristics: Characteristics) {
         if self.characteristics != characteristics {
@@ -363,6 +362,10 @@ impl Settings {
 }
 
 fn known_key(name: &str) -> Result<String> {
+    if name.eq_ignore_ascii_case(ONE_TIME_CODE) {
+        let message = format!("parameter \"{ONE_TIME_CODE}\" cannot be set after connection start");
+        return Err(SqlError::new(SqlState("55P02"), message));
+    }
     if definition(name).is_none() && !name.contains('.') {
         return Err(unknown(name));
     }

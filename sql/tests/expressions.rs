@@ -38,6 +38,7 @@ impl CatalogView for NoCatalog {
 fn session() -> SessionView {
     SessionView {
         user: "postgres".into(),
+        session_user: "postgres".into(),
         database: "postgres".into(),
         search_path: vec!["public".into()],
         time_zone: "America/New_York".into(),
@@ -108,7 +109,7 @@ fn evaluate(text: &str) -> Result<String> {
     let parsed = parse::parse(&source)?;
     let parse::Body::Sql(syntax) = &parsed[0].body else { return Err(SqlError::unsupported("not a query")) };
     let session = session();
-    let options = BindOptions { source: &source, parameters: &[], session: &session };
+    let options = BindOptions { source: &source, parameters: &[] };
     let bound = bind::bind_statement(syntax, &NoCatalog, &options)?;
     let ty = bound.columns.as_ref().map_or(DataType::UNKNOWN, |columns| columns[0].ty);
     let Statement::Query(plan) = bound.statement else { return Err(SqlError::unsupported("not a query")) };

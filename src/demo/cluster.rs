@@ -20,6 +20,7 @@ use super::sample;
 use crate::{
     config::{DEFAULT_SQL_ADDR, NodeList},
     process::{ProcessId, StopSignal},
+    secrets::{Secrets, random_password, write_private},
 };
 
 /// How long a process may take to stop by itself.
@@ -31,6 +32,12 @@ pub struct Plan {
     /// A name that no other cluster has: ports are used again, and nodes of different clusters must never talk.
     pub cluster: String,
     pub sample_loaded: bool,
+    /// Clients are trusted.
+    #[serde(default)]
+    pub insecure: bool,
+    /// The password that the role `locus` was given; whoever may read this file may have it.
+    #[serde(default)]
+    pub owner_password: Option<String>,
     /// The `locus demo` in the foreground that minds the processes.
     pub supervisor: Option<ProcessId>,
     /// Nodes, then gateways.
@@ -58,6 +65,12 @@ impl Process {
     fn name(&self) -> String {
         format!("{} {}", self.role, self.id)
     }
+
+    /// Of a gateway, for the role that owns the system.
+    fn url(&self, password: Option<&str>) -> String {
+        let password = password.map_or(String::new(), |password| format!(":{password}"));
+        format!("postgresql://locus{password}@{}/locus", self.addr)
+    }
 }
 
 impl Plan {
@@ -76,11 +89,18 @@ impl Plan {
             return Plan::existing(directory);
         }
         let cluster = format!("demo-{:016x}", storage::shell::random_u64());
-        Ok(Plan { cluster, sample_loaded: false, supervisor: None, processes: Vec::new() })
+        Ok(Plan {
+            cluster,
+            sample_loaded: false,
+            insecure: false,
+            owner_password: None,
+            supervisor: None,
+            processes: Vec::new(),
+        })
     }
 
     pub fn save(&self, directory: &Path) -> Result<()> {
-        write_atomically(&Plan::path(directory), &serde_json::to_string_pretty(self)?)
+        write_private(&Plan::path(directory), serde_json::to_string_pretty(self)?.as_bytes())
     }
 
     fn count(&self, role: &str) -> u64 {
@@ -123,9 +143,13 @@ impl Plan {
         Ok(())
     }
 
+    fn secrets(directory: &Path) -> PathBuf {
+        directory.join("secrets")
+    }
+
     /// Gives every process an address that is free. Ports of earlier runs are kept where possible; those of nodes must be
     /// while another node still runs, because that one knows them.
-    pub fn choose_ports(&mut self, sql_addr: Option<SocketAddr>) -> Result<()> {
+    pub fn choose_ports(&mut self, directory: &Path, sql_addr: Option<SocketAddr>) -> Result<()> {
         let node_runs = self.processes.iter().any(|process| process.role == "node" && process.is_alive());
         // Held until all are chosen, so that no two get the same one.
         let mut held = Vec::new();
@@ -147,10 +171,10 @@ impl Plan {
             process.addr = listener.local_addr()?;
             held.push(listener);
         }
-        self.set_commands()
+        self.set_commands(directory)
     }
 
-    fn set_commands(&mut self) -> Result<()> {
+    fn set_commands(&mut self, directory: &Path) -> Result<()> {
         let program = env::current_exe().context("where is this program?")?.display().to_string();
         let nodes: BTreeMap<NodeId, String> = self
             .processes
@@ -159,13 +183,18 @@ impl Plan {
             .map(|process| (NodeId(process.id), process.addr.to_string()))
             .collect();
         let nodes = NodeList(nodes).to_string();
+        let secrets = Plan::secrets(directory).display().to_string();
         for process in &mut self.processes {
             let addr = process.addr.to_string();
             let id = process.id.to_string();
             let data = process.data.as_ref().map(|data| data.display().to_string()).unwrap_or_default();
             let own = match process.role.as_str() {
                 "node" => vec!["node", "--id", &id, "--listen", &addr, "--peers", &nodes, "--data", &data],
-                _ => vec!["gateway", "--sql-addr", &addr, "--nodes", &nodes],
+                _ => {
+                    let mut own = vec!["gateway", "--sql-addr", &addr, "--nodes", &nodes, "--secrets", &secrets];
+                    own.extend(self.insecure.then_some("--insecure"));
+                    own
+                }
             };
             let words = [program.as_str()].into_iter().chain(own).chain(["--cluster", &self.cluster]);
             process.command = words.map(str::to_owned).collect();
@@ -173,9 +202,14 @@ impl Plan {
         Ok(())
     }
 
+    /// Every client can use them as they are: they carry the password.
     pub fn sql_urls(&self) -> Vec<String> {
-        let gateways = self.processes.iter().filter(|process| process.role == "gateway");
-        gateways.map(|gateway| format!("postgresql://locus@{}/locus", gateway.addr)).collect()
+        let password = self.owner_password.as_deref().filter(|_| !self.insecure);
+        self.gateways().map(|gateway| gateway.url(password)).collect()
+    }
+
+    fn gateways(&self) -> impl Iterator<Item = &Process> {
+        self.processes.iter().filter(|process| process.role == "gateway")
     }
 
     /// For people and programs: what `--json` writes.
@@ -203,7 +237,7 @@ impl Plan {
     }
 
     pub fn write_report(&self, path: &Path) -> Result<()> {
-        write_atomically(path, &serde_json::to_string_pretty(&self.report(false))?)
+        write_private(path, serde_json::to_string_pretty(&self.report(false))?.as_bytes())
     }
 
     /// Stops those processes, gateways first; how many there were.
@@ -239,14 +273,6 @@ fn gateway_addr(process: &Process, sql_addr: Option<SocketAddr>) -> Result<Socke
     Ok(SocketAddr::new(base.ip(), offset.context("no port left for so many gateways")?))
 }
 
-/// Readers see the old content or the new, never half of it.
-fn write_atomically(path: &Path, text: &str) -> Result<()> {
-    let unfinished = path.with_extension("tmp");
-    fs::write(&unfinished, text)
-        .and_then(|()| fs::rename(&unfinished, path))
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
 /// The processes that this one has started.
 pub struct Cluster {
     pub plan: Plan,
@@ -262,22 +288,41 @@ impl Cluster {
 
     /// Starts what does not run, waits until SQL answers at every gateway, and loads the sample data the first time.
     pub async fn bring_up(&mut self, patience: Duration, with_sample: bool) -> Result<()> {
+        // Before the gateways, which would otherwise all make them at once.
+        Secrets::open(&Plan::secrets(&self.directory), &[])?;
         for position in 0..self.plan.processes.len() {
             if !self.plan.processes[position].is_alive() {
                 self.spawn(position)?;
             }
         }
         self.plan.save(&self.directory)?;
-        let urls = self.plan.sql_urls();
-        for url in &urls {
-            self.wait_for(url, patience).await?;
+        let gateways: Vec<Process> = self.plan.gateways().cloned().collect();
+        for gateway in &gateways {
+            self.wait_for(gateway, patience).await?;
+        }
+        if !self.plan.insecure && self.plan.owner_password.is_none() {
+            let password = random_password();
+            let statement = format!("ALTER ROLE locus PASSWORD '{password}'");
+            run(&self.owner_url(&gateways[0])?, &statement).await.context("cannot give the owner a password")?;
+            self.plan.owner_password = Some(password);
+            self.plan.save(&self.directory)?;
         }
         if with_sample && !self.plan.sample_loaded {
-            sample::load(&urls[0]).await.context("cannot load the sample data")?;
+            let url = self.owner_url(&gateways[0])?;
+            run(&url, &sample::script()).await.context("cannot load the sample data")?;
             self.plan.sample_loaded = true;
             self.plan.save(&self.directory)?;
         }
         Ok(())
+    }
+
+    /// The URL of a gateway for whoever owns the directory; good for a minute, whatever the password is by now.
+    fn owner_url(&self, gateway: &Process) -> Result<String> {
+        let pass = match self.plan.insecure {
+            true => None,
+            false => Some(Secrets::existing(&Plan::secrets(&self.directory))?.owner_pass()),
+        };
+        Ok(gateway.url(pass.as_deref()))
     }
 
     fn spawn(&mut self, position: usize) -> Result<()> {
@@ -302,12 +347,15 @@ impl Cluster {
     }
 
     /// Waits until a gateway answers. A process that ends meanwhile ends the waiting.
-    async fn wait_for(&mut self, url: &str, patience: Duration) -> Result<()> {
+    async fn wait_for(&mut self, gateway: &Process, patience: Duration) -> Result<()> {
+        let pass = Secrets::existing(&Plan::secrets(&self.directory))?;
+        let insecure = self.plan.insecure;
         let answered = async {
             loop {
-                match answers(url).await {
+                let pass = (!insecure).then(|| pass.owner_pass());
+                match run(&gateway.url(pass.as_deref()), "SELECT 1").await {
                     Ok(()) => return,
-                    Err(error) => tracing::debug!(%error, url, "not ready"),
+                    Err(error) => tracing::debug!(%error, addr = %gateway.addr, "not ready"),
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -365,11 +413,10 @@ async fn any_ended(children: &mut Vec<(String, Child)>) -> String {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
-
-async fn answers(url: &str) -> Result<()> {
+async fn run(url: &str, text: &str) -> Result<()> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::select! {
-        answer = client.simple_query("SELECT 1") => answer.map(|_| ()).map_err(Into::into),
+        outcome = client.batch_execute(text) => outcome.map_err(Into::into),
         ended = connection => ended.map_err(Into::into).and_then(|()| bail!("connection closed")),
     }
 }

@@ -2,9 +2,7 @@
 
 use std::fmt::Write;
 
-use anyhow::{Result, bail};
 use base::Rng;
-use tokio_postgres::NoTls;
 
 const CUSTOMERS: u64 = 40;
 const ORDERS: u64 = 200;
@@ -56,13 +54,8 @@ const PRODUCTS: &[(&str, u64)] = &[
 ];
 
 /// Creates and fills the tables, all or nothing.
-pub async fn load(url: &str) -> Result<()> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    let text = format!("BEGIN;{SCHEMA}{}COMMIT;", rows());
-    tokio::select! {
-        outcome = client.batch_execute(&text) => outcome.map_err(Into::into),
-        ended = connection => ended.map_err(Into::into).and_then(|()| bail!("connection closed")),
-    }
+pub fn script() -> String {
+    format!("BEGIN;{SCHEMA}{}COMMIT;", rows())
 }
 
 fn rows() -> String {

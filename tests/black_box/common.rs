@@ -48,7 +48,17 @@ impl Server {
         server
     }
 
+    /// Everybody is trusted.
     pub fn start_in(directory: &Path, arguments: &[&str]) -> Server {
+        Server::spawn(directory, &[&["--insecure"], arguments].concat())
+    }
+
+    /// Nobody is trusted.
+    pub fn start_secure(directory: &Path) -> Server {
+        Server::spawn(directory, &[])
+    }
+
+    fn spawn(directory: &Path, arguments: &[&str]) -> Server {
         let mut command = Command::new(LOCUS);
         command.args(["start", "--stop-with-stdin", "--sql-addr", "127.0.0.1:0", "--data"]).arg(directory);
         // Its standard input is a pipe from this process: however the test ends, the server ends with it.

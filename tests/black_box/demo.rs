@@ -123,7 +123,8 @@ async fn in_the_foreground_the_children_die_with_the_parent() {
     let report = directory.path().join("demo.json");
     let url = eventually("SQL answers", async || {
         let plan: Value = serde_json::from_str(&std::fs::read_to_string(&report).ok()?).ok()?;
-        let url = format!("postgresql://locus@{}/locus", plan["processes"][1]["addr"].as_str()?);
+        let (password, addr) = (plan["owner_password"].as_str()?, plan["processes"][1]["addr"].as_str()?);
+        let url = format!("postgresql://locus:{password}@{addr}/locus");
         try_connect(&url).await.map(|_| url)
     })
     .await;

@@ -3,8 +3,10 @@
 mod bad_input;
 mod common;
 mod demo;
+mod fuzz;
 mod limits;
 mod psql;
 mod retry;
+mod sign_in;
 mod sql;
 mod wire;

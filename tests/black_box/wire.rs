@@ -15,7 +15,7 @@ fn encryption_is_declined_and_parameters_are_told() {
         raw.stream.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"N");
     }
-    raw.send(&startup(3 << 16, b"user\0clerk\0database\0locus\0application_name\0test\0\0"));
+    raw.send(&startup(3 << 16, b"user\0locus\0database\0locus\0application_name\0test\0\0"));
     let messages = raw.until(b'Z');
     let parameter = |name: &str| {
         let prefix = format!("{name}\0");
@@ -31,7 +31,7 @@ fn encryption_is_declined_and_parameters_are_told() {
         ("standard_conforming_strings", "on"),
         ("IntervalStyle", "postgres"),
         ("application_name", "test"),
-        ("session_authorization", "clerk"),
+        ("session_authorization", "locus"),
         ("in_hot_standby", "off"),
         ("default_transaction_read_only", "off"),
     ];

@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("storage", &["base"]),
     ("txn", &["base", "storage"]),
-    ("sql", &["base", "storage", "txn"]),
+    ("sql", &["base", "storage", "txn", "auth"]),
     ("auth", &["base"]),
     ("gateway", &["base", "sql", "auth"]),
     ("jepsen", &["base", "storage", "txn", "sql", "auth", "gateway"]),

@@ -337,7 +337,7 @@ fn command_of(
             words.extend(own.map(str::to_owned));
         }
         Member::Gateway(_) => {
-            words.extend(["gateway", "--sql-addr", &listen, "--nodes", &nodes].map(str::to_owned));
+            words.extend(["gateway", "--insecure", "--sql-addr", &listen, "--nodes", &nodes].map(str::to_owned));
         }
     }
     words.extend(["--cluster", cluster, "--stop-with-stdin"].map(str::to_owned));

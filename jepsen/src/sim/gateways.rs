@@ -97,7 +97,7 @@ impl World for Gateways {
         let gateway = self.pick(client, self.clock.random_u64());
         Box::pin(async move {
             let gateway = gateway.ok_or_else(|| Failure::NotSent("the gateway is down".into()))?;
-            let startup = Startup { user: "jepsen".into(), database: "locus".into(), ..Startup::default() };
+            let startup = Startup { user: "locus".into(), database: "locus".into(), ..Startup::default() };
             let session = Session::new(gateway.database, startup).map_err(|error| refused(&error))?;
             let (sender, receiver) = mpsc::unbounded();
             gateway.runtime.spawn(Box::pin(serve(session, receiver)));

@@ -176,7 +176,7 @@ impl ExprBinder<'_> {
                 (true, _) => Vec::new(),
                 (false, Some(table)) => {
                     let (_, table) = qualified(table)?;
-                    vec![this.names.whole_row(&table).ok_or_else(|| missing_table(&table))?]
+                    vec![this.whole_row(&table).ok_or_else(|| missing_table(&table))?]
                 }
                 (false, None) => this.exprs_of(&plain_args(call)?)?,
             };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use auth::privilege::Privileges;
 use sqlparser::ast::{self, SetExpr, Spanned};
 
 use super::{
@@ -38,6 +39,7 @@ impl Binder<'_> {
         self.writable(&relation, "insert into")?;
         let (target, targets) = self.targets(&relation)?;
         let columns = self.insert_columns(&relation, &insert.columns)?;
+        self.need_columns(&relation, Privileges::INSERT, &columns);
         let explicit = !insert.columns.is_empty();
         let source = match &insert.source {
             None => self.completed(Plan::one_row(), &relation, &[])?,
@@ -53,6 +55,13 @@ impl Binder<'_> {
         let (returning, columns) = self.returning(insert.returning.as_deref(), &scope, &ctes)?;
         let change = Change::Insert(Insert { target, targets, source, on_conflict, returning });
         Ok(Output { statement: Statement::Change(Box::new(change)), columns })
+    }
+
+    fn need_columns(&self, relation: &Arc<Relation>, privilege: Privileges, positions: &[usize]) {
+        self.need(relation, privilege);
+        for position in positions {
+            self.need_column(relation, privilege, table_of(relation).columns[*position].id);
+        }
     }
 
     /// Positions of the columns listed; all without a list.
@@ -210,6 +219,7 @@ impl Binder<'_> {
         let table = table_of(relation);
         let all: Vec<usize> = (0..table.columns.len()).collect();
         let columns = if columns.is_empty() { &all } else { columns };
+        self.need_columns(relation, Privileges::INSERT, columns);
         let types = columns.iter().map(|&position| table.columns[position].ty).collect();
         let source = self.completed(Plan::Values { rows: Vec::new(), types }, relation, columns)?;
         Ok(Insert { target, targets, source, on_conflict: None, returning: None })
@@ -257,6 +267,8 @@ impl Binder<'_> {
         // Unqualified names mean the existing row.
         for column in both.columns.iter_mut().skip(table.columns.len()) {
             column.hidden = true;
+            // The proposed row is the client's own.
+            column.origin = None;
         }
         let mut expressions = ExprBinder::new(self, Names { scope: &both, up: None }, None, Clause::Set);
         let assignments = self.assignments(&update.assignments, relation, &mut expressions)?;
@@ -315,6 +327,7 @@ impl Binder<'_> {
     ) -> Result<()> {
         let position = self.target_column(relation, name)?;
         let column = &table_of(relation).columns[position];
+        self.need_column(relation, Privileges::UPDATE, column.id);
         if bound.iter().any(|(assigned, _)| *assigned == position) {
             let message = format!("multiple assignments to same column \"{}\"", column.name);
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).at(self.position(name.span().start)));
@@ -389,6 +402,7 @@ impl Binder<'_> {
         };
         let relation = self.relation(name)?;
         self.writable(&relation, verb)?;
+        self.need(&relation, if verb == "update" { Privileges::UPDATE } else { Privileges::DELETE });
         let alias = alias.as_ref().map(|alias| fold(&alias.name));
         let mut item = self.relation_item(&relation, alias.as_deref(), true)?;
         if !others.is_empty() {

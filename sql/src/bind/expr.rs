@@ -207,15 +207,23 @@ impl<'b> ExprBinder<'b> {
         let name = fold(ident);
         let at = self.binder.position(ident.span.start);
         if let Some(found) = self.names.column(&name).map_err(|error| error.at(at))? {
+            self.binder.uses(found.origin);
             return Ok(self.mention(found, &name, at));
         }
-        if let Some(row) = self.names.whole_row(&name) {
+        if let Some(row) = self.whole_row(&name) {
             return Ok(row);
         }
         if ident.quote_style.is_none() && call::is_bare_function(&name) {
             return self.call_at(&name, Vec::new(), at);
         }
         Err(SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist")).at(at))
+    }
+
+    /// A table as one value: all of its columns are read.
+    pub fn whole_row(&self, table: &str) -> Option<Expr> {
+        let row = self.names.whole_row(table)?;
+        self.names.origins(table).into_iter().for_each(|origin| self.binder.uses(origin));
+        Some(row)
     }
 
     /// `table.column` or `schema.table.column`.
@@ -231,6 +239,7 @@ impl<'b> ExprBinder<'b> {
         };
         let found = found.map_err(|error| error.at(at))?;
         let name = names.last().cloned().unwrap_or_default();
+        self.binder.uses(found.origin);
         self.mention_slot(&found, &name, at);
         Ok(found)
     }

@@ -26,6 +26,7 @@ use std::{
     sync::Arc,
 };
 
+use auth::privilege::Privileges;
 use base::TableId;
 use sqlparser::{ast, tokenizer::Location};
 
@@ -35,9 +36,10 @@ use self::{
     scope::{Names, Scope},
 };
 use crate::{
-    catalog::{CatalogView, Relation, RelationKind},
+    access::Needs,
+    catalog::{CatalogView, ColumnId, Relation, RelationKind},
     error::{Result, SqlError, SqlState},
-    expr::{Expr, SessionView, cast::CastContext},
+    expr::{Expr, cast::CastContext},
     parse,
     plan::{self, Mark, OutputColumn, Plan, Statement},
     types::{DataType, parse_type_name},
@@ -49,7 +51,6 @@ pub struct BindOptions<'a> {
     pub source: &'a str,
     /// Types of the parameters where the client gave them (`DataType(0)` or missing: to be inferred).
     pub parameters: &'a [DataType],
-    pub session: &'a SessionView,
 }
 
 /// A bound statement.
@@ -61,6 +62,8 @@ pub struct Bound {
     pub columns: Option<Vec<OutputColumn>>,
     /// Every stored relation whose descriptor the plan rests on (`Txn::depend_on`).
     pub relations: BTreeMap<TableId, Arc<Relation>>,
+    /// What whoever runs it must be allowed.
+    pub needs: Needs,
 }
 
 /// Whether [`bind_statement`] is for this statement: queries, changes of rows, EXPLAIN of them.
@@ -94,10 +97,9 @@ pub fn bind_expression(
     relation: Option<&Arc<Relation>>,
     target: Option<(DataType, i32)>,
     catalog: &dyn CatalogView,
-    session: &SessionView,
 ) -> Result<Expr> {
     let syntax = parse::parse_expression(text)?;
-    let binder = Binder::new(catalog, session, text, Vec::new());
+    let binder = Binder::new(catalog, text, Vec::new());
     let scope = relation.map(|relation| Scope::of_relation(relation, None, None)).unwrap_or_default();
     let clause = if relation.is_some() { Clause::Check } else { Clause::Default };
     let mut expressions = ExprBinder::new(&binder, Names { scope: &scope, up: None }, None, clause);
@@ -117,9 +119,10 @@ pub fn bind_insert(
     relation: &Arc<Relation>,
     columns: &[usize],
     catalog: &dyn CatalogView,
-    session: &SessionView,
-) -> Result<plan::Insert> {
-    Binder::new(catalog, session, "", Vec::new()).fed_insert(relation, columns)
+) -> Result<(plan::Insert, Needs)> {
+    let binder = Binder::new(catalog, "", Vec::new());
+    let insert = binder.fed_insert(relation, columns)?;
+    Ok((insert, binder.needs.into_inner()))
 }
 
 /// A type as written, with its modifier (-1: none).
@@ -144,7 +147,7 @@ fn bind_with(
     let mut known: Vec<DataType> =
         options.parameters.iter().map(|ty| if ty.0 == 0 { DataType::UNKNOWN } else { *ty }).collect();
     for round in 0..2 {
-        let binder = Binder::new(catalog, options.session, options.source, known.clone());
+        let binder = Binder::new(catalog, options.source, known.clone());
         let mut output = bind(&binder)?;
         let count = binder.parameters.borrow().len();
         let mut found = vec![DataType::UNKNOWN; count];
@@ -182,6 +185,7 @@ fn bind_with(
             parameters: found,
             columns: output.columns,
             relations: binder.relations.into_inner(),
+            needs: binder.needs.into_inner(),
         });
     }
     Err(SqlError::internal("binding did not settle"))
@@ -206,7 +210,6 @@ fn statement_exprs(statement: &mut Statement, visit: &mut dyn FnMut(&mut Expr)) 
 /// What is shared by all levels of one statement.
 pub(crate) struct Binder<'a> {
     catalog: &'a dyn CatalogView,
-    session: &'a SessionView,
     source: &'a str,
     /// Known types; grows with the parameters met.
     parameters: RefCell<Vec<DataType>>,
@@ -215,26 +218,28 @@ pub(crate) struct Binder<'a> {
     next_mark: Cell<Mark>,
     /// Views within views.
     view_depth: Cell<u32>,
+    needs: RefCell<Needs>,
+    /// The owner of the view that is being bound, with whose rights it reads.
+    on_behalf: RefCell<Option<String>>,
+    /// What is bound now is the table's own (defaults, checks): it needs nothing.
+    unchecked: Cell<bool>,
 }
 
 const VIEW_DEPTH_MAX: u32 = 32;
 
 impl<'a> Binder<'a> {
-    fn new(
-        catalog: &'a dyn CatalogView,
-        session: &'a SessionView,
-        source: &'a str,
-        parameters: Vec<DataType>,
-    ) -> Binder<'a> {
+    fn new(catalog: &'a dyn CatalogView, source: &'a str, parameters: Vec<DataType>) -> Binder<'a> {
         Binder {
             catalog,
-            session,
             source,
             parameters: RefCell::new(parameters),
             relations: RefCell::default(),
             next_cte: Cell::new(1),
             next_mark: Cell::new(1),
             view_depth: Cell::new(0),
+            needs: RefCell::default(),
+            on_behalf: RefCell::default(),
+            unchecked: Cell::new(false),
         }
     }
 
@@ -303,7 +308,36 @@ impl<'a> Binder<'a> {
             SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist")).at(position)
         })?;
         self.note(&found);
+        if schema.is_some() && self.on_behalf.borrow().is_none() {
+            self.needs.borrow_mut().schema(found.schema_oid);
+        }
         Ok(found)
+    }
+
+    /// Notes that whoever runs the statement must be allowed this.
+    fn need(&self, relation: &Arc<Relation>, privilege: Privileges) {
+        self.needs.borrow_mut().relation(self.on_behalf.borrow().as_deref(), relation, privilege);
+    }
+
+    /// The same for one column.
+    fn need_column(&self, relation: &Arc<Relation>, privilege: Privileges, column: ColumnId) {
+        self.needs.borrow_mut().column(self.on_behalf.borrow().as_deref(), relation, privilege, column);
+    }
+
+    /// A column of this origin is read.
+    fn uses(&self, origin: Option<(u32, u16)>) {
+        let Some((table, column)) = origin.filter(|_| !self.unchecked.get()) else { return };
+        if let Some(relation) = self.catalog.relation_by_id(TableId(table)) {
+            self.need_column(&relation, Privileges::SELECT, ColumnId(column));
+        }
+    }
+
+    /// Binds what belongs to a table itself: nobody needs to be allowed to read it.
+    fn without_needs<T>(&self, bind: impl FnOnce() -> Result<T>) -> Result<T> {
+        let before = self.unchecked.replace(true);
+        let bound = bind();
+        self.unchecked.set(before);
+        bound
     }
 
     fn note(&self, relation: &Arc<Relation>) {

@@ -36,6 +36,7 @@ impl ExprBinder<'_> {
                         );
                     }
                     let columns = self.names.scope.columns.iter().filter(|column| !column.hidden);
+                    columns.clone().for_each(|column| self.binder.uses(column.origin));
                     items.extend(columns.map(SelectItem::of_column));
                 }
                 ast::SelectItem::QualifiedWildcard(ast::SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
@@ -44,6 +45,7 @@ impl ExprBinder<'_> {
                         super::scope::missing_table(&table).at(self.binder.position(name.span().start))
                     })?;
                     let columns = self.names.scope.columns.iter().filter(|column| column.table == Some(index));
+                    columns.clone().for_each(|column| self.binder.uses(column.origin));
                     items.extend(columns.map(SelectItem::of_column));
                 }
                 _ => return Err(SqlError::unsupported("this item of a select list")),

@@ -232,6 +232,19 @@ impl<'n> Names<'n> {
         Err(missing_table(table))
     }
 
+    /// Where the columns of a table come from.
+    pub fn origins(&self, table: &str) -> Vec<Option<(u32, u16)>> {
+        let mut level = Some(self);
+        while let Some(names) = level {
+            if let Some(index) = names.scope.find_table(None, table) {
+                let columns = names.scope.columns.iter().filter(|column| column.table == Some(index));
+                return columns.map(|column| column.origin).collect();
+            }
+            level = names.up;
+        }
+        Vec::new()
+    }
+
     /// The columns of a table as one record value (`SELECT t FROM t`); `None` when there is no such table.
     pub fn whole_row(&self, table: &str) -> Option<Expr> {
         let mut level = Some(self);

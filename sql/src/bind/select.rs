@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use auth::privilege::Privileges;
 use sqlparser::ast::{self, SetExpr, Spanned};
 
 use super::{
@@ -306,7 +307,9 @@ impl Binder<'_> {
                 let mut parts: Vec<ast::Ident> = table.schema_name.iter().map(ast::Ident::new).collect();
                 parts.push(ast::Ident::new(name));
                 let relation = self.relation(&ast::ObjectName::from(parts))?;
+                self.need(&relation, Privileges::SELECT);
                 let Item { plan, scope } = self.relation_item(&relation, None, false)?;
+                scope.columns.iter().for_each(|column| self.uses(column.origin));
                 let columns = scope.columns.into_iter();
                 let columns = columns
                     .map(|column| OutputColumn {

@@ -93,7 +93,7 @@ impl Binder<'_> {
         let syntax = parse::parse_expression(text)?;
         let names = Names { scope, up: None };
         let mut expressions = ExprBinder::new(self, names, None, Clause::Check);
-        let expr = expressions.expr(&syntax)?;
+        let expr = self.without_needs(|| expressions.expr(&syntax))?;
         self.boolean(expr, Clause::Check.name())
     }
 
@@ -126,7 +126,7 @@ impl Binder<'_> {
         let expr = match (&column.default, column.identity, column.owned_sequence) {
             (Some(text), _, _) => {
                 let syntax = parse::parse_expression(text)?;
-                expressions.expr(&syntax)?
+                self.without_needs(|| expressions.expr(&syntax))?
             }
             (None, Some(_), Some(sequence)) => {
                 let arg = Expr::constant(Value::Oid(sequence.0), DataType::REGCLASS);

@@ -12,10 +12,14 @@ mod constraint;
 mod create;
 mod drop;
 mod foreign;
+mod grant;
 mod index;
 mod names;
+mod owner;
+mod role;
 mod schema;
 mod sequences;
+mod sign_in;
 mod split;
 mod truncate;
 mod view;
@@ -25,9 +29,12 @@ use std::{
     sync::Arc,
 };
 
+use auth::privilege::Object;
 use base::{IndexId, TableId};
 use sqlparser::ast::{self, Statement as Ast};
 use txn::Txn;
+
+pub(crate) use drop::kind_word;
 
 use super::{CatalogView, Relation, RelationKind, Schema, SessionCatalog, Snapshot, Table, store, system};
 use crate::{
@@ -110,16 +117,15 @@ pub struct Change<'a> {
     pub canceller: &'a Canceller,
     /// The text that positions count in.
     pub source: &'a str,
+    /// What the statement returns, if it returns rows.
+    pub rows: Vec<Row>,
 }
 
 /// Whether the statement changes the catalog (the others of the same class are accepted and do nothing, or are refused).
 pub fn changes_catalog(body: &Body) -> bool {
     match body {
-        Body::Sql(syntax) => !matches!(
-            **syntax,
-            Ast::Vacuum(_) | Ast::Analyze(_) | Ast::Grant(_) | Ast::Revoke(_) | Ast::Lock(_) | Ast::Comment { .. }
-        ),
-        Body::Own(own) => matches!(**own, OwnStatement::AlterSequence(_)),
+        Body::Sql(syntax) => !matches!(**syntax, Ast::Vacuum(_) | Ast::Analyze(_) | Ast::Lock(_) | Ast::Comment { .. }),
+        Body::Own(own) => matches!(**own, OwnStatement::AlterSequence(_) | OwnStatement::Role(_)),
         Body::SplitAt { .. } | Body::Empty => false,
     }
 }
@@ -128,14 +134,7 @@ pub fn changes_catalog(body: &Body) -> bool {
 pub fn tag(body: &Body) -> &'static str {
     let syntax = match body {
         Body::Sql(syntax) => syntax,
-        Body::Own(own) => {
-            return match &**own {
-                OwnStatement::Maintenance { tag, .. } => tag,
-                OwnStatement::AlterSequence(_) => "ALTER SEQUENCE",
-                OwnStatement::TransferLeader { .. } => "ALTER RANGE",
-                OwnStatement::Transaction(_) => "SET TRANSACTION",
-            };
-        }
+        Body::Own(own) => return own.tag(),
         Body::SplitAt { .. } | Body::Empty => return "ALTER TABLE",
     };
     match &**syntax {
@@ -151,8 +150,6 @@ pub fn tag(body: &Body) -> &'static str {
         Ast::Comment { .. } => "COMMENT",
         Ast::Vacuum(_) => "VACUUM",
         Ast::Analyze(_) => "ANALYZE",
-        Ast::Grant(_) => "GRANT",
-        Ast::Revoke(_) => "REVOKE",
         Ast::Lock(_) => "LOCK TABLE",
         Ast::Drop { object_type, .. } => match object_type {
             ast::ObjectType::Table => "DROP TABLE",
@@ -185,6 +182,7 @@ impl Change<'_> {
                     OwnStatement::AlterSequence(alter) => self.alter_sequence(alter).await?,
                     OwnStatement::TransferLeader { range, node } => self.transfer_leader(*range, *node).await?,
                     OwnStatement::Transaction(_) => return Err(SqlError::internal("not a schema change")),
+                    OwnStatement::Role(statement) => self.rows = self.role_statement(statement).await?,
                 }
                 return Ok(tag(body).to_owned());
             }
@@ -203,12 +201,11 @@ impl Change<'_> {
             Ast::AlterIndex { name, operation } => self.alter_index(name, operation)?,
             Ast::Truncate(truncate) => self.truncate(truncate).await?,
             Ast::Drop { .. } => self.drop_objects(syntax).await?,
-            // Nothing is collected yet; there is one role, which owns everything.
-            Ast::Vacuum(_) | Ast::Analyze(_) | Ast::Grant(_) | Ast::Revoke(_) | Ast::Comment { .. } => {}
+            // Nothing is collected yet.
+            Ast::Vacuum(_) | Ast::Analyze(_) | Ast::Comment { .. } => {}
             // Writers find each other by their rows; a lock on the whole table would keep out nobody else.
             Ast::Lock(_) => {}
             Ast::CreateDatabase { .. } => return Err(SqlError::unsupported("CREATE DATABASE")),
-            Ast::CreateRole(_) | Ast::CreateUser(_) => return Err(SqlError::unsupported("CREATE ROLE")),
             Ast::CreateFunction(_) => return Err(SqlError::unsupported("CREATE FUNCTION")),
             Ast::CreateTrigger(_) => return Err(SqlError::unsupported("CREATE TRIGGER")),
             Ast::CreateType { .. } | Ast::CreateDomain(_) => return Err(SqlError::unsupported("CREATE TYPE")),
@@ -224,6 +221,10 @@ impl Change<'_> {
 
     fn notice(&mut self, state: SqlState, message: impl Into<String>) {
         self.notices.push(Notice { severity: "NOTICE", error: SqlError::new(state, message) });
+    }
+
+    fn warning(&mut self, state: SqlState, message: impl Into<String>) {
+        self.notices.push(Notice { severity: "WARNING", error: SqlError::new(state, message) });
     }
 
     fn snapshot_mut(&mut self) -> &mut Snapshot {
@@ -252,6 +253,7 @@ impl Change<'_> {
 
     /// Makes a new relation of this kind in a schema.
     fn relation(&self, id: u32, schema: &Schema, name: &str, kind: RelationKind) -> Relation {
+        let object = if matches!(kind, RelationKind::Sequence(_)) { Object::Sequence } else { Object::Table };
         Relation {
             id: TableId(id),
             schema_oid: schema.oid,
@@ -259,6 +261,8 @@ impl Change<'_> {
             name: name.to_owned(),
             owner: self.environment.eval.session.user.clone(),
             version: 0,
+            acl: self.initial_acl(object, schema.oid),
+            column_acls: BTreeMap::new(),
             kind,
         }
     }
@@ -272,19 +276,33 @@ impl Change<'_> {
                     .detail("System catalog modifications are currently disallowed."))
             }
             Some(schema) => {
-                let found = self.catalog.snapshot.schema(schema).cloned();
-                found.ok_or_else(|| no_schema(schema))
+                let found = self.catalog.snapshot.schema(schema).cloned().ok_or_else(|| no_schema(schema))?;
+                self.may_create_in(&found)?;
+                Ok(found)
             }
-            None => self.catalog.creation_schema().cloned().ok_or_else(|| {
-                SqlError::new(SqlState::INVALID_SCHEMA_NAME, "no schema has been selected to create in")
-            }),
+            None => {
+                let found = self.catalog.creation_schema().cloned().ok_or_else(|| {
+                    SqlError::new(SqlState::INVALID_SCHEMA_NAME, "no schema has been selected to create in")
+                })?;
+                self.may_create_in(&found)?;
+                Ok(found)
+            }
         }
     }
 
     /// An existing relation of users, by name.
     fn find(&self, name: &ast::ObjectName) -> Result<Arc<Relation>> {
         let (schema, name) = crate::session::object_name(name)?;
+        self.may_look_into(schema.as_deref())?;
         self.find_parts(schema.as_deref(), &name)
+    }
+
+    /// Whoever names a schema must be allowed to use it.
+    fn may_look_into(&self, schema: Option<&str>) -> Result<()> {
+        match schema.and_then(|name| self.catalog.snapshot.schema(name)) {
+            Some(found) => crate::access::check_schema(&self.catalog.snapshot, self.acting(), found.oid),
+            None => Ok(()),
+        }
     }
 
     fn find_parts(&self, schema: Option<&str>, name: &str) -> Result<Arc<Relation>> {
@@ -322,8 +340,8 @@ impl Change<'_> {
     }
 
     async fn run_statement(&mut self, syntax: &Ast, source: &str) -> Result<(Vec<Row>, u64)> {
-        let session = Arc::clone(&self.environment.eval.session);
-        let options = BindOptions { source, parameters: &[], session: &session };
+        let options = BindOptions { source, parameters: &[] };
+        // Checks of the rows of a table that is being changed: nobody's rights are in question.
         let bound = bind::bind_statement(syntax, &self.catalog, &options)?;
         let mut cursor = exec::start(Arc::new(optimize::optimize(bound.statement)?));
         self.environment.sequences.catalog = self.catalog.clone();

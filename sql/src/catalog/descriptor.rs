@@ -1,8 +1,9 @@
 //! Descriptors: what is stored about a relation. A descriptor is never changed in place; each change has a new version.
 //! OIDs of relations are their `TableId`s (indexes have OIDs of their own).
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
+use auth::privilege::{Acl, Object};
 use base::{IndexId, TableId};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,8 @@ pub struct Schema {
     pub oid: u32,
     pub name: String,
     pub owner: String,
+    /// Who may do what; `None`: what holds by itself.
+    pub acl: Option<Acl>,
 }
 
 /// Anything that has a name in a schema and columns.
@@ -29,6 +32,10 @@ pub struct Relation {
     pub owner: String,
     /// Grows with every change.
     pub version: u64,
+    /// Who may do what with the whole; `None`: what holds by itself.
+    pub acl: Option<Acl>,
+    /// Who may do what with single columns besides.
+    pub column_acls: BTreeMap<ColumnId, Acl>,
     pub kind: RelationKind,
 }
 
@@ -166,6 +173,14 @@ impl Relation {
         match &self.kind {
             RelationKind::Table(table) => Some(table),
             _ => None,
+        }
+    }
+
+    /// What its privileges are about.
+    pub fn privilege_object(&self) -> Object {
+        match self.kind {
+            RelationKind::Sequence(_) => Object::Sequence,
+            _ => Object::Table,
         }
     }
 

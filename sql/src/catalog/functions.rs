@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
+use auth::privilege;
 use base::TableId;
 use parking_lot::Mutex;
 
 use super::{
     CatalogView, CheckConstraint, Column, ColumnId, ForeignKey, ForeignKeyAction, Index, IndexKind, Relation,
-    RelationKind, SessionCatalog, Snapshot, Table,
-    deparse::quote_identifier,
-    snapshot::Named,
-    system::{self, roles},
+    RelationKind, SessionCatalog, Snapshot, Table, deparse::quote_identifier, privileges::Privileged, snapshot::Named,
+    system,
 };
 use crate::{
     error::{Result, SqlError, SqlState},
@@ -171,9 +170,29 @@ impl SessionFunctions {
         }))
     }
 
-    fn user_by_oid(&self, oid: u32, session: &SessionView) -> Value {
-        let found = roles::roles(&self.catalog, &session.user).into_iter().find(|role| roles::role_oid(role) == oid);
+    fn user_by_oid(&self, oid: u32) -> Value {
+        let found = self.snapshot().roles.get(oid).map(|role| role.name.clone());
         Value::text(found.unwrap_or_else(|| format!("unknown (OID={oid})")))
+    }
+
+    /// Members of the role whose session it is may stop what it runs.
+    fn cancel(&self, pid: i32, session: &SessionView) -> Result<Value> {
+        let roles = &self.snapshot().roles;
+        if let Some(user) = self.database.user_of(pid) {
+            let (acting, user) = (roles.oid(&session.user), roles.oid(&user));
+            let message = if privilege::is_superuser(roles.facts(), user) {
+                "must be a superuser to cancel superuser query"
+            } else {
+                "must be a member of the role whose query is being canceled or member of pg_signal_backend"
+            };
+            let superuser = privilege::is_superuser(roles.facts(), acting);
+            let allowed = superuser
+                || !privilege::is_superuser(roles.facts(), user) && privilege::acts_as(roles.facts(), acting, user);
+            if !allowed {
+                return Err(SqlError::new(SqlState("42501"), message));
+            }
+        }
+        Ok(Value::Bool(self.database.cancel(pid)))
     }
 
     fn set_config(&self, args: &[Value]) -> Result<Value> {
@@ -185,6 +204,9 @@ impl SessionFunctions {
             Some(Value::Text(value)) => value.to_string(),
             _ => String::new(),
         };
+        if matches!(name.to_ascii_lowercase().as_str(), "role" | "session_authorization") {
+            return Err(SqlError::unsupported(format!("set_config of \"{name}\"")));
+        }
         if settings::definition(name).is_none() && !name.contains('.') {
             return Err(settings::unknown(name));
         }
@@ -203,7 +225,7 @@ impl CatalogFunctions for SessionFunctions {
             "pg_get_expr" => self.expression_text(args),
             "pg_get_viewdef" => self.view_def(args),
             "pg_get_serial_sequence" => return self.serial_sequence(args),
-            "pg_get_userbyid" => self.user_by_oid(oid.unwrap_or(0), session),
+            "pg_get_userbyid" => self.user_by_oid(oid.unwrap_or(0)),
             "pg_table_is_visible" => self.table_is_visible(oid.unwrap_or(0)),
             "pg_type_is_visible"
             | "pg_function_is_visible"
@@ -214,9 +236,11 @@ impl CatalogFunctions for SessionFunctions {
             | "pg_ts_config_is_visible"
             | "pg_statistics_obj_is_visible" => Value::Bool(true),
             "format_type" => format_type_of(args),
-            // Every role is a superuser.
-            name if name.starts_with("has_") && name.ends_with("_privilege") => Value::Bool(true),
-            "pg_has_role" | "row_security_active" => Value::Bool(name == "pg_has_role"),
+            name if name.starts_with("has_") && name.ends_with("_privilege") => {
+                return Privileged { catalog: &self.catalog, session }.has(name, args);
+            }
+            "pg_has_role" => return Privileged { catalog: &self.catalog, session }.has_role(args),
+            "row_security_active" => Value::Bool(false),
             "pg_encoding_to_char" => Value::text(if integer(&args[0]) == Some(6) { "UTF8" } else { "" }),
             "pg_char_to_encoding" => Value::Int4(6),
             "pg_relation_size"
@@ -231,7 +255,7 @@ impl CatalogFunctions for SessionFunctions {
             "pg_tablespace_location" => Value::text(""),
             "pg_is_in_recovery" => Value::Bool(false),
             "pg_cancel_backend" | "pg_terminate_backend" => {
-                Value::Bool(integer(&args[0]).is_some_and(|pid| self.database.cancel(pid as i32)))
+                return self.cancel(integer(&args[0]).unwrap_or(0) as i32, session);
             }
             "set_config" => return self.set_config(args),
             "to_regclass" => match args.first() {
@@ -270,7 +294,7 @@ impl CatalogFunctions for SessionFunctions {
         })
     }
 
-    fn object_id(&self, ty: DataType, name: &str, session: &SessionView) -> Option<u32> {
+    fn object_id(&self, ty: DataType, name: &str, _session: &SessionView) -> Option<u32> {
         let parts = split_qualified(name);
         match ty {
             DataType::REGCLASS => {
@@ -298,8 +322,7 @@ impl CatalogFunctions for SessionFunctions {
             }
             REGROLE => {
                 let name = parts.first()?;
-                let known = roles::roles(&self.catalog, &session.user).contains(name);
-                known.then(|| roles::role_oid(name))
+                self.snapshot().roles.named(name).map(|role| role.oid)
             }
             _ => None,
         }
@@ -322,10 +345,7 @@ impl CatalogFunctions for SessionFunctions {
                 let schemas = self.catalog.schemas();
                 schemas.iter().find(|schema| schema.oid == oid).map(|schema| quote_identifier(&schema.name))
             }
-            REGROLE => {
-                let all = roles::roles(&self.catalog, "");
-                all.into_iter().find(|role| roles::role_oid(role) == oid).map(|role| quote_identifier(&role))
-            }
+            REGROLE => self.snapshot().roles.get(oid).map(|role| quote_identifier(&role.name)),
             _ => None,
         }
     }
@@ -440,7 +460,7 @@ fn integer(value: &Value) -> Option<i64> {
 }
 
 /// Splits a possibly qualified and quoted name; unquoted parts are folded to lower case.
-fn split_qualified(name: &str) -> Vec<String> {
+pub(super) fn split_qualified(name: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut quoted = false;
     let mut chars = name.trim().chars().peekable();

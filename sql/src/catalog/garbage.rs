@@ -21,6 +21,9 @@ pub async fn run(database: Weak<Database>, interval: Duration) {
         let Some(strong) = database.upgrade() else { return };
         let client = strong.client.clone();
         let retention = strong.options.retention;
+        if let Err(error) = strong.sweep_security().await {
+            tracing::debug!(%error, "removing tickets that have ended: trying again later");
+        }
         drop(strong);
         // Gateways that start together spread out.
         let jitter = Duration::from_millis(client.runtime.random_u64() % (interval.as_millis() as u64).max(1));

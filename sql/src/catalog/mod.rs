@@ -10,6 +10,8 @@ pub mod deparse;
 pub mod descriptor;
 pub mod functions;
 pub mod garbage;
+mod privileges;
+pub mod role;
 pub mod sequence;
 pub mod snapshot;
 pub mod store;
@@ -21,6 +23,7 @@ pub use descriptor::{
     CheckConstraint, Column, ColumnId, ForeignKey, ForeignKeyAction, Identity, Index, IndexColumn, IndexKind, Relation,
     RelationKind, Schema, Sequence, Table, View,
 };
+pub use role::{DatabaseAccess, DefaultAcl, Role, RoleSet};
 pub use snapshot::{SessionCatalog, Snapshot};
 
 use base::TableId;

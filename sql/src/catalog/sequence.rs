@@ -12,6 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use auth::privilege::Privileges;
 use base::{BoxFuture, Monotonic, TableId};
 use futures::lock::Mutex as AsyncMutex;
 use parking_lot::Mutex;
@@ -22,6 +23,7 @@ use super::{
     store::{self, Counter, SequenceState},
 };
 use crate::{
+    access,
     error::{Result, SqlError, SqlState},
     exec::Sequences,
 };
@@ -280,21 +282,40 @@ pub struct StatementSequences {
     /// Sequences created or restarted by this transaction: nobody else sees their state yet, so their numbers are drawn
     /// within the transaction.
     pub own: BTreeSet<TableId>,
+    /// With whose rights they are used.
+    pub user: String,
 }
 
 impl StatementSequences {
-    fn find(&self, id: TableId) -> Result<(String, Sequence)> {
+    /// The sequence, if one of these privileges on it is held. The sequence of an identity column belongs to the table: who may
+    /// insert there uses it.
+    fn find(&self, id: TableId, any_of: Privileges) -> Result<(String, Sequence)> {
         let Some(relation) = self.catalog.relation_by_id(id) else {
             let message = format!("relation with OID {} does not exist", id.0);
             return Err(SqlError::new(SqlState::UNDEFINED_TABLE, message));
         };
         match &relation.kind {
-            RelationKind::Sequence(sequence) => Ok((relation.name.clone(), sequence.clone())),
+            RelationKind::Sequence(sequence) => {
+                let snapshot = &self.catalog.snapshot;
+                let held = access::held(snapshot, &relation, snapshot.roles.oid(&self.user));
+                if !held.intersects(any_of) && !self.is_identity(id, sequence) {
+                    return Err(access::denied_relation(&relation));
+                }
+                Ok((relation.name.clone(), sequence.clone()))
+            }
             _ => {
                 let message = format!("\"{}\" is not a sequence", relation.name);
                 Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message))
             }
         }
+    }
+
+    fn is_identity(&self, id: TableId, sequence: &Sequence) -> bool {
+        let owner = sequence.owned_by.and_then(|(table, column)| {
+            let relation = self.catalog.snapshot.get(table)?;
+            relation.columns().iter().find(|known| known.id == column)
+        });
+        owner.is_some_and(|column| column.identity.is_some() && column.owned_sequence == Some(id))
     }
 
     async fn next_within(&self, id: TableId, name: &str, sequence: &Sequence, txn: &mut Txn) -> Result<i64> {
@@ -309,7 +330,7 @@ impl StatementSequences {
 #[async_trait]
 impl Sequences for StatementSequences {
     async fn next_value(&self, id: TableId, txn: &mut Txn) -> Result<i64> {
-        let (name, sequence) = self.find(id)?;
+        let (name, sequence) = self.find(id, Privileges::USAGE | Privileges::UPDATE)?;
         let value = if self.own.contains(&id) {
             self.next_within(id, &name, &sequence, txn).await?
         } else {
@@ -321,7 +342,7 @@ impl Sequences for StatementSequences {
     }
 
     async fn current_value(&self, id: TableId) -> Result<i64> {
-        let (name, _) = self.find(id)?;
+        let (name, _) = self.find(id, Privileges::USAGE | Privileges::SELECT)?;
         self.memory.lock().values.get(&id).copied().ok_or_else(|| {
             let message = format!("currval of sequence \"{name}\" is not yet defined in this session");
             SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
@@ -329,7 +350,7 @@ impl Sequences for StatementSequences {
     }
 
     async fn set_value(&self, id: TableId, value: i64, is_called: bool, txn: &mut Txn) -> Result<i64> {
-        let (name, sequence) = self.find(id)?;
+        let (name, sequence) = self.find(id, Privileges::UPDATE)?;
         if !(sequence.min..=sequence.max).contains(&value) {
             let message = format!(
                 "setval: value {value} is out of bounds for sequence \"{name}\" ({}..{})",

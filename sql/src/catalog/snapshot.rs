@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use base::TableId;
 
-use super::{CatalogView, Index, Relation, Schema, system};
+use super::{
+    CatalogView, Index, Relation, Schema,
+    role::{DatabaseAccess, DefaultAcl, RoleSet},
+    system,
+};
 
 /// All schemas and relations of users. System views are not among them: they are the same everywhere.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +18,9 @@ pub struct Snapshot {
     names: BTreeMap<(String, String), Named>,
     /// Referenced table → referencing ones.
     references: BTreeMap<TableId, Vec<TableId>>,
+    pub roles: RoleSet,
+    database: DatabaseAccess,
+    default_acls: BTreeMap<u32, DefaultAcl>,
 }
 
 /// What a name in a schema stands for: indexes share the name space of relations.
@@ -24,6 +31,58 @@ pub enum Named {
 }
 
 impl Snapshot {
+    pub fn database(&self) -> &DatabaseAccess {
+        &self.database
+    }
+
+    pub fn set_database(&mut self, database: DatabaseAccess) {
+        self.database = database;
+    }
+
+    /// This catalog of the past with the roles and the privileges of the present. What is gone by now belongs to its last owner
+    /// alone, if that role is still there.
+    pub fn with_rights_of(&self, present: &Snapshot) -> Snapshot {
+        let last_owner = |owner: &String| {
+            let oid = |roles: &RoleSet| roles.named(owner).map(|role| role.oid);
+            let same = oid(&self.roles).is_some() && oid(&self.roles) == oid(&present.roles);
+            if same { owner.clone() } else { crate::session::BOOTSTRAP_ROLE.to_owned() }
+        };
+        let mut snapshot = self.clone();
+        snapshot.roles = present.roles.clone();
+        snapshot.database = present.database.clone();
+        for (oid, schema) in &mut snapshot.schemas {
+            let (owner, acl) = match present.schemas.get(oid) {
+                Some(current) => (current.owner.clone(), current.acl.clone()),
+                None => (last_owner(&schema.owner), None),
+            };
+            if (&schema.owner, &schema.acl) != (&owner, &acl) {
+                *schema = Arc::new(Schema { owner, acl, ..Schema::clone(schema) });
+            }
+        }
+        for (id, relation) in &mut snapshot.relations {
+            let (owner, acl, column_acls) = match present.relations.get(id) {
+                Some(current) => (current.owner.clone(), current.acl.clone(), current.column_acls.clone()),
+                None => (last_owner(&relation.owner), None, BTreeMap::new()),
+            };
+            if (&relation.owner, &relation.acl, &relation.column_acls) != (&owner, &acl, &column_acls) {
+                *relation = Arc::new(Relation { owner, acl, column_acls, ..Relation::clone(relation) });
+            }
+        }
+        snapshot
+    }
+
+    pub fn default_acls(&self) -> impl Iterator<Item = &DefaultAcl> {
+        self.default_acls.values()
+    }
+
+    pub fn insert_default_acl(&mut self, default: DefaultAcl) {
+        self.default_acls.insert(default.oid, default);
+    }
+
+    pub fn remove_default_acl(&mut self, oid: u32) {
+        self.default_acls.remove(&oid);
+    }
+
     pub fn insert_schema(&mut self, schema: Schema) {
         self.schemas.insert(schema.oid, Arc::new(schema));
     }

@@ -2,11 +2,12 @@
 //!
 //! | index | key | value |
 //! |---|---|---|
-//! | 1 | OID | [`Stored`]: a relation or a schema |
+//! | 1 | OID | [`Stored`]: a relation, a schema, a role, privileges |
 //! | 2 | counter number | next free number (OIDs and key spaces, row ids) |
 //! | 3 | `0` version, `1` epoch | a number; see below |
 //! | 4 | OID of a sequence | [`SequenceState`] |
 //! | 5 | table, index | [`Garbage`]: a key space to be cleared |
+//! | 6–11 | | what `security` keeps of factors, tickets, failures, rules, and the audit log |
 //!
 //! **Schema changes are serialised** by the *version* key: each locks it before it reads descriptors and writes it with its
 //! commit. So the uniqueness of names and all other rules are checked against a catalog that nobody else changes; should the
@@ -21,7 +22,10 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use txn::{LockMode, ScanRequest, Txn, WaitPolicy};
 
-use super::{Relation, Schema, Snapshot};
+use super::{
+    Relation, Schema, Snapshot,
+    role::{DatabaseAccess, DefaultAcl, Role},
+};
 use crate::error::{Result, SqlError};
 
 /// The system table. OIDs of users begin at [`FIRST_USER_OID`].
@@ -34,11 +38,17 @@ const STATE: IndexId = IndexId(3);
 const SEQUENCES: IndexId = IndexId(4);
 const GARBAGE: IndexId = IndexId(5);
 
+/// The OID under which the privileges on the database are stored.
+const DATABASE_OID: u32 = 1;
+
 /// What stands under the key of a descriptor. New forms are appended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Stored {
     Relation(Relation),
     Schema(Schema),
+    Role(Role),
+    Database(DatabaseAccess),
+    DefaultAcl(DefaultAcl),
 }
 
 /// The state of a sequence, apart from its descriptor because it changes without a schema change.
@@ -139,6 +149,9 @@ pub async fn load(txn: &mut Txn) -> Result<Snapshot> {
         match decode::<Stored>(&value)? {
             Stored::Relation(relation) => snapshot.insert(relation),
             Stored::Schema(schema) => snapshot.insert_schema(schema),
+            Stored::Role(role) => snapshot.roles.insert(role),
+            Stored::Database(database) => snapshot.set_database(database),
+            Stored::DefaultAcl(default) => snapshot.insert_default_acl(default),
         }
     }
     Ok(snapshot)
@@ -186,6 +199,18 @@ pub fn put_relation(txn: &mut Txn, relation: &Relation) -> Result<()> {
 pub fn put_schema(txn: &mut Txn, schema: &Schema) -> Result<()> {
     let value = encode(&Stored::Schema(schema.clone()))?;
     Ok(txn.put(descriptor_key(schema.oid), value)?)
+}
+
+pub fn put_role(txn: &mut Txn, role: &Role) -> Result<()> {
+    Ok(txn.put(descriptor_key(role.oid), encode(&Stored::Role(role.clone()))?)?)
+}
+
+pub fn put_database(txn: &mut Txn, database: &DatabaseAccess) -> Result<()> {
+    Ok(txn.put(descriptor_key(DATABASE_OID), encode(&Stored::Database(database.clone()))?)?)
+}
+
+pub fn put_default_acl(txn: &mut Txn, default: &DefaultAcl) -> Result<()> {
+    Ok(txn.put(descriptor_key(default.oid), encode(&Stored::DefaultAcl(default.clone()))?)?)
 }
 
 pub fn delete_descriptor(txn: &mut Txn, oid: u32) -> Result<()> {

@@ -7,6 +7,7 @@ mod information;
 mod listings;
 mod objects;
 pub mod roles;
+mod security;
 mod types;
 
 pub(super) use types::function_oid;
@@ -48,7 +49,8 @@ struct Registry {
 }
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
-    let schema = |oid, name: &str| Arc::new(Schema { oid, name: name.to_owned(), owner: BOOTSTRAP_ROLE.to_owned() });
+    let schema =
+        |oid, name: &str| Arc::new(Schema { oid, name: name.to_owned(), owner: BOOTSTRAP_ROLE.to_owned(), acl: None });
     let mut registry = Registry {
         by_id: BTreeMap::new(),
         by_name: BTreeMap::new(),
@@ -94,6 +96,8 @@ fn parse_line(line: &str, schemas: &[Arc<Schema>]) -> Option<Relation> {
         name: name.to_owned(),
         owner: schema.owner.clone(),
         version: 1,
+        acl: None,
+        column_acls: BTreeMap::new(),
         kind: RelationKind::System { columns: parsed },
     })
 }
@@ -106,6 +110,21 @@ fn column_type(name: &str) -> DataType {
         _ if name.starts_with('_') => DataType::TEXT_ARRAY,
         _ => DataType::TEXT,
     }
+}
+
+/// Whether a system view is for superusers only.
+pub fn is_restricted(relation: &Relation) -> bool {
+    let name = relation.name.as_str();
+    match relation.schema.as_str() {
+        LOCUS => matches!(name, "audit" | "verify_audit" | "hba"),
+        PG_CATALOG => matches!(name, "pg_authid" | "pg_shadow"),
+        _ => false,
+    }
+}
+
+/// The system's tables are tables, and its views are views: their OIDs tell.
+pub fn is_table(relation: &Relation) -> bool {
+    relation.id.0 < 12000
 }
 
 pub fn is_system_schema(name: &str) -> bool {
@@ -149,6 +168,10 @@ pub(super) struct Output<'a> {
 }
 
 impl Output<'_> {
+    fn has(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column.name == name)
+    }
+
     /// Adds a row; columns that are not given are NULL.
     fn row(&mut self, values: impl IntoIterator<Item = (&'static str, Value)>) {
         let mut row = vec![Value::Null; self.columns.len()];
@@ -173,8 +196,13 @@ impl SystemRows for SystemViews {
             (LOCUS, "ranges") => self.locus_ranges(&mut output).await?,
             (LOCUS, "sessions") => self.locus_sessions(&mut output),
             (LOCUS, "settings") => self.locus_settings(&mut output),
+            (LOCUS, "role_factors") => self.locus_factors(&mut output, txn, eval).await?,
+            (LOCUS, "tickets") => self.locus_tickets(&mut output, txn, eval).await?,
+            (LOCUS, "hba") => self.locus_hba(&mut output, txn).await?,
+            (LOCUS, "audit") => self.locus_audit(&mut output, txn).await?,
+            (LOCUS, "verify_audit") => self.verify_audit(&mut output, txn).await?,
             (PG_CATALOG, "pg_sequences") => self.pg_sequences(&mut output, txn).await?,
-            (PG_CATALOG, name) => self.pg_catalog(name, &mut output, eval),
+            (PG_CATALOG, name) => self.pg_catalog(name, &mut output),
             (INFORMATION_SCHEMA, name) => self.information_schema(name, &mut output),
             _ => {}
         }
@@ -183,7 +211,7 @@ impl SystemRows for SystemViews {
 }
 
 impl SystemViews {
-    fn pg_catalog(&self, name: &str, output: &mut Output<'_>, eval: &EvalContext) {
+    fn pg_catalog(&self, name: &str, output: &mut Output<'_>) {
         match name {
             "pg_class" => self.pg_class(output),
             "pg_attribute" => self.pg_attribute(output),
@@ -204,8 +232,11 @@ impl SystemViews {
             "pg_views" => self.pg_views(output),
             "pg_stat_user_tables" | "pg_stat_all_tables" => self.pg_stat_tables(output),
             "pg_database" => self.pg_database(output),
-            "pg_roles" | "pg_authid" => self.pg_roles(output, eval),
-            "pg_user" | "pg_shadow" => self.pg_user(output, eval),
+            "pg_roles" | "pg_authid" => self.pg_roles(output),
+            "pg_user" | "pg_shadow" => self.pg_user(output),
+            "pg_auth_members" => self.pg_auth_members(output),
+            "pg_db_role_setting" => self.pg_db_role_setting(output),
+            "pg_default_acl" => self.pg_default_acl(output),
             "pg_tablespace" => self.pg_tablespace(output),
             "pg_settings" => self.pg_settings(output),
             "pg_stat_activity" => self.pg_stat_activity(output),

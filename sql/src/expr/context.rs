@@ -33,7 +33,11 @@ pub struct EvalContext {
 /// What functions such as `current_user`, `current_setting`, `current_schema` see.
 #[derive(Clone, Debug, Default)]
 pub struct SessionView {
+    /// With whose rights statements run.
     pub user: String,
+    /// Who has signed in, or was put in its place by SET SESSION AUTHORIZATION.
+    pub session_user: String,
+    pub client: crate::session::ClientInfo,
     pub database: String,
     pub search_path: Vec<String>,
     pub backend_pid: i32,

@@ -8,6 +8,7 @@ use sqlparser::{
     tokenizer::Token,
 };
 
+use super::roles::{self, RoleStatement};
 use super::transaction::{self, TransactionStatement};
 
 /// A statement with a tree of our own.
@@ -25,6 +26,33 @@ pub enum OwnStatement {
         node: u64,
     },
     Transaction(TransactionStatement),
+    /// Roles, privileges, tickets, rules.
+    Role(Box<RoleStatement>),
+}
+
+impl OwnStatement {
+    pub fn tag(&self) -> &'static str {
+        match self {
+            OwnStatement::Maintenance { tag, .. } => tag,
+            OwnStatement::AlterSequence(_) => "ALTER SEQUENCE",
+            OwnStatement::TransferLeader { .. } => "ALTER RANGE",
+            OwnStatement::Transaction(_) => "SET TRANSACTION",
+            OwnStatement::Role(statement) => statement.tag(),
+        }
+    }
+
+    /// The columns that it returns, all of them text; `None`: no rows.
+    pub fn columns(&self) -> Option<&'static [&'static str]> {
+        match self {
+            OwnStatement::Role(statement) => statement.columns(),
+            _ => None,
+        }
+    }
+
+    /// Whether its text must not be shown or kept.
+    pub fn is_secret(&self) -> bool {
+        matches!(self, OwnStatement::Role(statement) if statement.is_secret())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +87,7 @@ pub(super) fn read(parser: &mut Parser<'_>) -> Option<Result<Read, ParserError>>
         ("CREATE", "SEQUENCE") => Some(create_sequence(parser)),
         ("ALTER", "SEQUENCE") => Some(alter_sequence(parser)),
         ("ALTER", "RANGE") => Some(transfer_leader(parser)),
-        _ => transaction::read(parser),
+        _ => transaction::read(parser).or_else(|| roles::read(parser)),
     }
 }
 

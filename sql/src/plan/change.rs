@@ -155,6 +155,8 @@ impl Change {
             name: String::new(),
             owner: String::new(),
             version: 0,
+            acl: None,
+            column_acls: BTreeMap::new(),
             kind: RelationKind::System { columns: Vec::new() },
         });
         let target = Target {

@@ -79,6 +79,7 @@ fn cancelled(reason: &str) -> SqlError {
 pub struct Activity {
     pub pid: i32,
     pub user: String,
+    pub client: super::ClientInfo,
     pub database: String,
     /// Microseconds since 1970.
     pub backend_start: i64,

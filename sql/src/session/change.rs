@@ -42,10 +42,12 @@ impl Session {
             notices: &mut notices,
             canceller: &canceller,
             source: &parsed.source,
+            rows: Vec::new(),
         };
         let tag = canceller.guard(&*runtime, timeout, pin!(change.run(&parsed.body))).await;
+        let rows = std::mem::take(&mut change.rows);
         transaction.forget_catalog();
         self.notices.append(&mut notices);
-        Ok(Advance::Finished(Vec::new(), tag?))
+        Ok(Advance::Finished(rows, tag?))
     }
 }

@@ -54,7 +54,8 @@ impl Session {
         let (view, catalog) = self.view(&snapshot);
         let relation = find_table(&catalog, name)?;
         let columns = positions(&relation, columns)?;
-        let insert = bind::bind_insert(&relation, &columns, &catalog, &view)?;
+        let (insert, needs) = bind::bind_insert(&relation, &columns, &catalog)?;
+        needs.check(&snapshot, &view.user)?;
         let environment = self.environment().await?;
         let database = Arc::clone(&self.database);
         let Some(transaction) = self.transaction() else { return Err(failed_block()) };
@@ -91,8 +92,9 @@ impl Session {
         let Some(crate::parse::Body::Sql(syntax)) = parsed.into_iter().next().map(|parsed| parsed.body) else {
             return Err(SqlError::internal("COPY of no statement"));
         };
-        let bind_options = BindOptions { source: &text, parameters: &[], session: &view };
+        let bind_options = BindOptions { source: &text, parameters: &[] };
         let bound = bind::bind_statement(&syntax, &catalog, &bind_options)?;
+        bound.needs.check(&snapshot, &view.user)?;
         let Some(columns) = bound.columns else {
             return Err(SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, "COPY query must have a RETURNING clause"));
         };

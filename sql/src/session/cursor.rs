@@ -70,13 +70,13 @@ impl Session {
             return Err(SqlError::new(SqlState::SYNTAX_ERROR, message).detail(detail));
         }
         let snapshot = self.snapshot().await?;
-        let (view, catalog) = self.view(&snapshot);
+        let (_, catalog) = self.view(&snapshot);
         let context = self.environment().await?.eval;
         let values = parameters
             .iter()
             .zip(&prepared.parameters)
             .map(|(expr, ty)| {
-                let bound = bind::bind_expression(&expr.to_string(), None, Some((*ty, -1)), &catalog, &view)?;
+                let bound = bind::bind_expression(&expr.to_string(), None, Some((*ty, -1)), &catalog)?;
                 bound.eval(&[], &context)
             })
             .collect::<Result<Vec<Value>>>()?;

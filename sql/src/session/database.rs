@@ -9,6 +9,10 @@ use std::{
     time::Duration,
 };
 
+use auth::{
+    audit::Record,
+    privilege::{Acl, Object, PUBLIC, Privileges},
+};
 use base::TxnId;
 use parking_lot::Mutex;
 use txn::{Txn, TxnClient};
@@ -16,13 +20,14 @@ use txn::{Txn, TxnClient};
 use super::activity::Activity;
 use crate::{
     catalog::{
-        Schema,
+        Role, Schema,
         cache::CatalogCache,
         sequence::SequenceCache,
         store::{self, descriptor_key},
-        system::PUBLIC_OID,
+        system::{PUBLIC_OID, roles::BOOTSTRAP_OID},
     },
     error::{Result, SqlError, SqlState},
+    security::{Security, audit::Backlog},
 };
 
 /// The names under which the one database can be reached. The first is its own.
@@ -44,6 +49,8 @@ pub struct Options {
     pub garbage_interval: Option<Duration>,
     /// Attempts of what has met a serialization failure or a deadlock before the client has seen anything of it.
     pub attempts_max: u32,
+    /// How people sign in, and what keeps their secrets.
+    pub security: Security,
     pub faults: Faults,
 }
 
@@ -63,6 +70,7 @@ impl Default for Options {
             retention: Duration::from_secs(4 * 3600),
             garbage_interval: Some(Duration::from_secs(300)),
             attempts_max: 12,
+            security: Security::default(),
             faults: Faults::default(),
         }
     }
@@ -75,6 +83,7 @@ pub struct Database {
     pub(crate) options: Options,
     pub(crate) catalog: CatalogCache,
     pub(crate) sequences: Arc<SequenceCache>,
+    refusals: Arc<Backlog>,
     sessions: Mutex<BTreeMap<i32, Arc<Activity>>>,
     next_pid: AtomicI32,
 }
@@ -86,13 +95,14 @@ impl Database {
             sequences: Arc::new(SequenceCache::new(client.clone())),
             client,
             options,
+            refusals: Arc::default(),
             sessions: Mutex::new(BTreeMap::new()),
             next_pid: AtomicI32::new(1),
         })
     }
 
-    /// Creates what must be there before the first session: the schema `public`. Does nothing where it is there already; any
-    /// number of gateways may do this at the same time.
+    /// Creates what must be there before the first session: the schema `public` and the role that owns the system. Does
+    /// nothing where it is there already; any number of gateways may do this at the same time.
     pub async fn bootstrap(&self) -> Result<()> {
         let mut attempt = 0;
         loop {
@@ -147,6 +157,21 @@ impl Database {
         }
     }
 
+    /// How many sessions a role has on this gateway.
+    pub fn session_count_of(&self, role: &str) -> usize {
+        self.sessions.lock().values().filter(|activity| activity.user == role).count()
+    }
+
+    /// Writes an audit row in the background: of what has no transaction of its own.
+    pub(crate) fn audit_later(&self, record: Record) {
+        self.refusals.push(record, &self.client);
+    }
+
+    /// How people sign in.
+    pub fn security(&self) -> &Security {
+        &self.options.security
+    }
+
     /// The sessions of this gateway, by process id.
     pub(crate) fn activities(&self) -> Vec<Arc<Activity>> {
         self.sessions.lock().values().cloned().collect()
@@ -156,6 +181,11 @@ impl Database {
     pub(crate) fn process_of(&self, txn: TxnId) -> Option<i32> {
         let sessions = self.sessions.lock();
         sessions.values().find(|activity| activity.now.lock().transaction == Some(txn)).map(|activity| activity.pid)
+    }
+
+    /// Whose session this is.
+    pub(crate) fn user_of(&self, pid: i32) -> Option<String> {
+        self.sessions.lock().get(&pid).map(|activity| activity.user.clone())
     }
 
     /// Cancels what the session runs now; false when there is no such session.
@@ -169,18 +199,25 @@ impl Database {
 }
 
 async fn bootstrap_in(txn: &mut Txn) -> Result<()> {
-    let found = txn.get(&[descriptor_key(PUBLIC_OID)]).await?;
-    if found.iter().any(Option::is_some) {
+    let keys = [descriptor_key(PUBLIC_OID), descriptor_key(BOOTSTRAP_OID)];
+    if txn.get(&keys).await?.iter().all(Option::is_some) {
         return Ok(());
     }
     store::begin_change(txn, true).await?;
     // Again, under the lock of schema changes.
-    let found = txn.get(&[descriptor_key(PUBLIC_OID)]).await?;
-    if found.iter().any(Option::is_some) {
-        return Ok(());
+    let found = txn.get(&keys).await?;
+    if found[0].is_none() {
+        // Everybody may look into it, its owner alone may create in it (PostgreSQL 15).
+        let mut acl = Acl::standard(Object::Schema, BOOTSTRAP_OID);
+        acl.grant(BOOTSTRAP_OID, PUBLIC, Privileges::USAGE, false);
+        let public =
+            Schema { oid: PUBLIC_OID, name: "public".to_owned(), owner: BOOTSTRAP_ROLE.to_owned(), acl: Some(acl) };
+        store::put_schema(txn, &public)?;
     }
-    let public = Schema { oid: PUBLIC_OID, name: "public".to_owned(), owner: BOOTSTRAP_ROLE.to_owned() };
-    store::put_schema(txn, &public)
+    if found[1].is_none() {
+        store::put_role(txn, &Role::bootstrap())?;
+    }
+    Ok(())
 }
 
 fn may_succeed_later(error: &SqlError) -> bool {

@@ -130,7 +130,7 @@ impl Transaction {
             if !self.savepoints.is_empty() {
                 return Err(active("cannot set transaction read-write mode inside a read-only transaction"));
             }
-            if self.past {
+            if self.past.is_some() {
                 return Err(active("a transaction AS OF SYSTEM TIME is read-only"));
             }
             if self.used {

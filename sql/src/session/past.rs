@@ -1,5 +1,5 @@
 //! `AS OF SYSTEM TIME`: transactions that read the database as it was. They take no locks, write nothing, and see the catalog
-//! of their time too.
+//! of their time too, but with the rights of the present: what was taken from a role is not to be had by asking for yesterday.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use txn::Txn;
 use super::{Session, State, prepare::failed_block, run::POSTGRES_EPOCH_MICROS};
 use crate::{
     bind,
+    catalog::Snapshot,
     error::{Result, SqlError, SqlState},
     expr::EvalContext,
     types::{DataType, Value, interval},
@@ -28,7 +29,7 @@ impl Session {
                 self.move_to_the_past(time).await
             }
             // The pipeline's earlier steps (its Parse, at least) have moved it there.
-            State::Implicit(transaction) if transaction.past => Ok(()),
+            State::Implicit(transaction) if transaction.past.is_some() => Ok(()),
             State::Failed(_) => Err(failed_block()),
             State::Implicit(_) | State::Open(_) => {
                 let message = "AS OF SYSTEM TIME cannot be used by a single statement of a transaction";
@@ -49,20 +50,26 @@ impl Session {
         // The present as the oracle tells it: clocks of gateways order nothing.
         let mut present = self.database.client.begin();
         let now = present.stamp().await?.timestamp;
-        let at = self.past_timestamp(&mut present, time, now).await;
+        let found = self.past_timestamp(&mut present, time, now).await;
         present.rollback().await;
-        let txn = self.database.client.begin_at(at?);
+        let (at, rights) = found?;
+        let txn = self.database.client.begin_at(at);
         if let Some(transaction) = self.transaction() {
             transaction.txn = txn;
-            transaction.past = true;
+            transaction.past = Some(rights);
             transaction.characteristics.read_only = true;
         }
         self.mirror_characteristics();
         Ok(())
     }
 
-    /// The last timestamp of the time meant.
-    async fn past_timestamp(&mut self, present: &mut Txn, time: &ast::Expr, now: Timestamp) -> Result<Timestamp> {
+    /// The last timestamp of the time meant, and the catalog of now.
+    async fn past_timestamp(
+        &mut self,
+        present: &mut Txn,
+        time: &ast::Expr,
+        now: Timestamp,
+    ) -> Result<(Timestamp, Arc<Snapshot>)> {
         let snapshot = self.database.catalog.snapshot(present).await?;
         let (view, catalog) = self.view(&snapshot);
         let now_micros = now.millis() as i64 * 1000 - POSTGRES_EPOCH_MICROS;
@@ -73,8 +80,7 @@ impl Session {
             ..EvalContext::new(Arc::clone(&view))
         };
         let text = time.to_string();
-        let evaluate =
-            |ty: DataType| bind::bind_expression(&text, None, Some((ty, -1)), &catalog, &view)?.eval(&[], &context);
+        let evaluate = |ty: DataType| bind::bind_expression(&text, None, Some((ty, -1)), &catalog)?.eval(&[], &context);
         // A text may be either; an interval is the likelier one, and few texts are both.
         let value = evaluate(DataType::INTERVAL).or_else(|_| evaluate(DataType::TIMESTAMPTZ))?;
         let micros = match value {
@@ -91,7 +97,7 @@ impl Session {
         if millis < now.millis().saturating_sub(retention) {
             return Err(too_old().detail(format!("Old versions of rows are kept for {} seconds.", retention / 1000)));
         }
-        Ok(Timestamp::from_millis(millis + 1).prev())
+        Ok((Timestamp::from_millis(millis + 1).prev(), snapshot))
     }
 }
 

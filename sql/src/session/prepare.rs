@@ -38,7 +38,11 @@ impl Session {
                 let columns = self.utility_columns(syntax)?;
                 Ok(Arc::new(Prepared { columns, ..Prepared::bare(statement) }))
             }
-            None => Ok(Prepared::without_rows(statement)),
+            None => {
+                let columns = statement.parsed.body.own_columns();
+                let columns = columns.map(|names| names.iter().map(|name| utility::text_column(name)).collect());
+                Ok(Arc::new(Prepared { columns, ..Prepared::bare(statement) }))
+            }
         }
     }
 
@@ -115,8 +119,9 @@ impl Session {
     ) -> Result<(Planned, Vec<DataType>, Option<Vec<crate::plan::OutputColumn>>)> {
         let snapshot = self.snapshot().await?;
         let (view, catalog) = self.view(&snapshot);
-        let options = BindOptions { source: &statement.parsed.source, parameters: types, session: &view };
+        let options = BindOptions { source: &statement.parsed.source, parameters: types };
         let bound = bind::bind_statement(syntax, &catalog, &options)?;
+        bound.needs.check(&snapshot, &view.user)?;
         let relations = bound.relations.keys().map(|id| id.0).filter(|oid| *oid >= FIRST_USER_OID).collect();
         let plan = Arc::new(optimize::optimize(bound.statement)?);
         Ok((Planned { statement: plan, relations, snapshot, view }, bound.parameters, bound.columns))

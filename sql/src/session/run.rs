@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// 2000-01-01 UTC in microseconds since 1970: where SQL's timestamps count from.
-pub(super) const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
+pub(crate) const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// Rows gathered before a step is handed out. A statement that ends within these bounds can be repeated unnoticed.
 const STEP_ROWS: usize = 5000;
@@ -76,6 +76,9 @@ impl Session {
             _ if matches!(self.state, State::Failed(_)) => Err(failed_block()),
             (Class::Session, Body::Sql(syntax)) => {
                 portal.run = Run::Done;
+                if let Some(tag) = Box::pin(self.identity_statement(syntax)).await? {
+                    return self.conclude(Advance::Finished(Vec::new(), tag.to_owned()), ending).await;
+                }
                 let (rows, tag) = self.session_statement(syntax)?;
                 Ok(Step::Complete(rows, tag))
             }
@@ -337,6 +340,7 @@ impl Session {
                 memory: Arc::clone(&self.sequences),
                 catalog,
                 own,
+                user: view.user.clone(),
             },
             memory_bytes_max: self.database.options.statement_memory_bytes_max,
         })

@@ -46,8 +46,8 @@ pub(super) struct Transaction {
     pub characteristics: Characteristics,
     /// It has looked at the database (or is about to): from then on it cannot be another kind of transaction.
     pub used: bool,
-    /// `AS OF SYSTEM TIME`.
-    pub past: bool,
+    /// `AS OF SYSTEM TIME`: the catalog of the present, with whose rights the past is read.
+    pub past: Option<Arc<Snapshot>>,
     /// What one of its statements has brought has left: it cannot be repeated unnoticed.
     pub handed_out: bool,
     pub phase: Phase,
@@ -94,7 +94,7 @@ impl Transaction {
             micros,
             characteristics,
             used: false,
-            past: false,
+            past: None,
             handed_out: false,
             phase: Phase::Between,
             cursors: BTreeMap::new(),
@@ -140,6 +140,10 @@ impl Transaction {
             Arc::new(Box::pin(store::load(&mut self.txn)).await?)
         } else {
             Box::pin(database.catalog.snapshot(&mut self.txn)).await?
+        };
+        let snapshot = match &self.past {
+            Some(present) if !Arc::ptr_eq(present, &snapshot) => Arc::new(snapshot.with_rights_of(present)),
+            _ => snapshot,
         };
         // Loading may have moved the transaction: the catalog is then true for the later stamp.
         self.catalog = Some((self.txn.stamp().await?, Arc::clone(&snapshot)));

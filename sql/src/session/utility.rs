@@ -29,7 +29,8 @@ pub(super) fn classify(body: &Body) -> Class {
                 OwnStatement::Transaction(_) => Class::Control,
                 OwnStatement::Maintenance { .. }
                 | OwnStatement::AlterSequence(_)
-                | OwnStatement::TransferLeader { .. } => Class::Transactional,
+                | OwnStatement::TransferLeader { .. }
+                | OwnStatement::Role(_) => Class::Transactional,
             };
         }
         Body::SplitAt { .. } | Body::Empty => return Class::Transactional,
@@ -110,6 +111,7 @@ impl Session {
                     let message = "DISCARD ALL cannot run inside a transaction block";
                     return Err(SqlError::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
                 }
+                self.reset_identity()?;
                 self.settings.reset_all();
                 self.named.clear();
                 self.prepared.clear();

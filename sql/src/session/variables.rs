@@ -2,7 +2,7 @@
 
 use sqlparser::ast::{self, ContextModifier, Set};
 
-use super::{Session, state::State, utility::fold};
+use super::{Session, state::State};
 use crate::{
     error::{Result, SqlError, SqlState},
     settings,
@@ -31,15 +31,8 @@ impl Session {
             Set::SetNamesDefault {} => self.assign("client_encoding", None, false),
             // What the parser of our own leaves to it.
             Set::SetTransaction { .. } => Err(SqlError::unsupported("SET TRANSACTION SNAPSHOT")),
-            Set::SetRole { role_name, .. } => {
-                let name = role_name.as_ref().map_or("none".to_owned(), fold);
-                if name != "none" && name != self.activity.user {
-                    let message = format!("role \"{name}\" does not exist");
-                    return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message));
-                }
-                Ok(())
-            }
-            Set::SetSessionAuthorization(_) => Err(SqlError::unsupported("SET SESSION AUTHORIZATION")),
+            // Before it comes here (`identity`).
+            Set::SetRole { .. } | Set::SetSessionAuthorization(_) => Err(SqlError::internal("not a variable")),
             Set::ParenthesizedAssignments { .. } | Set::SetSessionParam(_) => {
                 Err(SqlError::new(SqlState::SYNTAX_ERROR, format!("syntax error in \"{set}\"")))
             }

@@ -55,6 +55,8 @@ impl Catalog {
             name: name.clone(),
             owner: "test".into(),
             version: 1,
+            acl: None,
+            column_acls: BTreeMap::new(),
             kind,
         };
         self.relations.insert(name, Arc::new(relation));

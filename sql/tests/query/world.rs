@@ -109,7 +109,7 @@ impl World {
         output: &mut String,
     ) -> sql::Result<()> {
         let session = SessionView { user: "test".into(), time_zone: "UTC".into(), ..SessionView::default() };
-        let options = BindOptions { source, parameters: &[], session: &session };
+        let options = BindOptions { source, parameters: &[] };
         let bound = bind_statement(syntax, &self.catalog, &options)?;
         if tags.contains("types") {
             let columns = bound.columns.iter().flatten();

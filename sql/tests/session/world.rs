@@ -12,7 +12,7 @@ use sql::{
     Database, Row, Session, SqlError, Value,
     plan::OutputColumn,
     pushdown::Compiler,
-    session::{Ending, Notice, Options, Portal, Startup, Step, TransactionStatus},
+    session::{ClientInfo, Ending, Notice, Options, Portal, Startup, Step, TransactionStatus},
     types::to_text,
 };
 use txn::testing::Group;
@@ -54,7 +54,9 @@ impl World {
             return session;
         }
         let gateway = usize::from(name.starts_with("g2"));
-        let startup = Startup { user: "test".to_owned(), database: "locus".to_owned(), ..Startup::default() };
+        let client = ClientInfo { superuser: true, ..ClientInfo::default() };
+        let (user, database) = ("locus".to_owned(), "locus".to_owned());
+        let startup = Startup { user, database, client, ..Startup::default() };
         Session::new(Arc::clone(&self.gateways[gateway]), startup).expect("session")
     }
 

@@ -70,7 +70,7 @@ impl Demo {
     /// Starts what does not run.
     fn start(&self) -> Result<()> {
         let mut command = Command::new(&self.program);
-        command.args(["demo", "--background", "--empty", "--sql-addr", "127.0.0.1:0", "--data"]);
+        command.args(["demo", "--insecure", "--background", "--empty", "--sql-addr", "127.0.0.1:0", "--data"]);
         pgbench::output(command.arg(&self.data).arg("--json").arg(&self.report)).map(drop)
     }
 

@@ -31,7 +31,7 @@ impl Cluster {
     fn start_demo(program: PathBuf, data: PathBuf, directory: &Path) -> Result<Cluster> {
         let report = directory.join("locus.json");
         let mut command = Command::new(&program);
-        command.args(["demo", "--background", "--empty", "--sql-addr", "127.0.0.1:0", "--data"]);
+        command.args(["demo", "--insecure", "--background", "--empty", "--sql-addr", "127.0.0.1:0", "--data"]);
         output(command.arg(&data).arg("--json").arg(&report))?;
         let report: Value = serde_json::from_str(&fs::read_to_string(&report)?)?;
         let url = report["sql_urls"][0].as_str().context("no URL in the report of `locus demo`")?.to_owned();
@@ -43,7 +43,7 @@ impl Cluster {
     fn start_single(program: PathBuf, data: PathBuf) -> Result<Cluster> {
         let address = format!("127.0.0.1:{}", free_port()?);
         let mut command = Command::new(&program);
-        command.args(["--log", "warn", "start", "--sql-addr", &address, "--data"]).arg(&data);
+        command.args(["--log", "warn", "start", "--insecure", "--sql-addr", &address, "--data"]).arg(&data);
         let child = command.spawn().context("cannot start `locus start`")?;
         let url = format!("postgresql://locus@{address}/locus");
         let cluster = Cluster { program, data, url, pids: vec![child.id()], single: Some(child) };

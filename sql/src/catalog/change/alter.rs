@@ -15,9 +15,10 @@ use super::{
 };
 use crate::{
     bind,
-    catalog::{CatalogView, Column, ColumnId, IndexKind, Relation, RelationKind, deparse, snapshot::Named, store},
+    catalog::{CatalogView, Column, ColumnId, IndexKind, Relation, RelationKind, deparse, snapshot::Named},
     error::{Result, SqlError, SqlState},
     expr::Expr,
+    parse::roles::RoleName,
     session::{fold, object_name},
     types::Value,
 };
@@ -39,6 +40,7 @@ impl Change<'_> {
             return Err(no_relation(schema.as_deref(), &name));
         };
         let relation = self.find_parts(Some(&relation.schema), &relation.name)?;
+        self.must_own_relation(&relation)?;
         for operation in &alter.operations {
             self.alter(relation.id, operation).await?;
         }
@@ -200,8 +202,7 @@ impl Change<'_> {
         if owned_sequence.is_some() {
             return Ok(Some(Filler::EachRow));
         }
-        let session = &self.environment.eval.session;
-        let bound = bind::bind_expression(default, None, Some((*ty, *typmod)), &self.catalog, session)?;
+        let bound = bind::bind_expression(default, None, Some((*ty, *typmod)), &self.catalog)?;
         if is_volatile(&bound) {
             return Ok(Some(Filler::EachRow));
         }
@@ -276,11 +277,10 @@ impl Change<'_> {
     fn checks_using(&self, relation: &Relation, id: ColumnId) -> Result<Vec<u32>> {
         let table = table_of(relation)?;
         let slot = table.slot(id);
-        let session = &self.environment.eval.session;
         let shared = Arc::new(relation.clone());
         let mut using = Vec::new();
         for check in &table.checks {
-            let bound = bind::bind_expression(&check.expression, Some(&shared), None, &self.catalog, session)?;
+            let bound = bind::bind_expression(&check.expression, Some(&shared), None, &self.catalog)?;
             if slot.is_some_and(|slot| bound.columns().contains(&slot)) {
                 using.push(check.oid);
             }
@@ -415,18 +415,16 @@ impl Change<'_> {
                 .detail(format!("view {} depends on column \"{name}\"", view.name)));
         }
         let text = using.map_or_else(|| deparse::quote_identifier(&name), deparse::expression);
-        let session = &self.environment.eval.session;
-        let bound =
-            bind::bind_expression(&text, Some(&Arc::new(old.clone())), Some((ty, typmod)), &self.catalog, session)
-                .map_err(|error| match using {
-                    None if error.state() == SqlState::DATATYPE_MISMATCH => {
-                        let shown = crate::types::format_type(ty, typmod);
-                        let message = format!("column \"{name}\" cannot be cast automatically to type {shown}");
-                        SqlError::new(SqlState::DATATYPE_MISMATCH, message)
-                            .hint(format!("You might need to specify \"USING {name}::{shown}\"."))
-                    }
-                    _ => error,
-                })?;
+        let bound = bind::bind_expression(&text, Some(&Arc::new(old.clone())), Some((ty, typmod)), &self.catalog)
+            .map_err(|error| match using {
+                None if error.state() == SqlState::DATATYPE_MISMATCH => {
+                    let shown = crate::types::format_type(ty, typmod);
+                    let message = format!("column \"{name}\" cannot be cast automatically to type {shown}");
+                    SqlError::new(SqlState::DATATYPE_MISMATCH, message)
+                        .hint(format!("You might need to specify \"USING {name}::{shown}\"."))
+                }
+                _ => error,
+            })?;
         let mut new = old.clone();
         let table = table_mut(&mut new)?;
         let column = &mut table.columns[position];
@@ -530,13 +528,14 @@ impl Change<'_> {
         self.put(relation).map(|_| ())
     }
 
-    fn change_owner(&mut self, mut relation: Relation, operation: &Op) -> Result<()> {
-        if let Op::OwnerTo { new_owner: ast::Owner::Ident(owner) } = operation {
-            relation.owner = fold(owner);
-            store::put_relation(self.txn, &relation)?;
-            self.put(relation)?;
-        }
-        Ok(())
+    fn change_owner(&mut self, relation: Relation, operation: &Op) -> Result<()> {
+        let Op::OwnerTo { new_owner } = operation else { return Ok(()) };
+        let name = match new_owner {
+            ast::Owner::Ident(owner) => RoleName::Named(fold(owner)),
+            ast::Owner::CurrentRole | ast::Owner::CurrentUser => RoleName::CurrentRole,
+            ast::Owner::SessionUser => RoleName::SessionUser,
+        };
+        self.give_relation(relation, &name)
     }
 }
 

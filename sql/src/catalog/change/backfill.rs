@@ -129,9 +129,8 @@ impl Change<'_> {
             return Ok(Some(Default::Sequence(sequence)));
         }
         let Some(text) = &column.default else { return Ok(None) };
-        let session = &self.environment.eval.session;
         let target = Some((column.ty, column.typmod));
-        Ok(Some(Default::Expr(bind::bind_expression(text, None, target, &self.catalog, session)?)))
+        Ok(Some(Default::Expr(bind::bind_expression(text, None, target, &self.catalog)?)))
     }
 
     /// A row of the new table, without its hidden row id.

@@ -186,8 +186,7 @@ impl Change<'_> {
         text: String,
         column: Option<&str>,
     ) -> Result<()> {
-        let session = &self.environment.eval.session;
-        let bound = bind::bind_expression(&text, Some(&Arc::new(relation.clone())), None, &self.catalog, session)?;
+        let bound = bind::bind_expression(&text, Some(&Arc::new(relation.clone())), None, &self.catalog)?;
         let table = table_of(relation)?;
         let taken = constraint_names(table);
         let name = match name {

@@ -128,8 +128,7 @@ impl Change<'_> {
             return Ok(());
         }
         let text = format!("INSERT INTO {} DEFAULT VALUES", qualified(relation));
-        let session = &self.environment.eval.session;
-        let options = BindOptions { source: &text, parameters: &[], session };
+        let options = BindOptions { source: &text, parameters: &[] };
         match crate::parse::parse(&text)?.into_iter().next().map(|parsed| parsed.body) {
             Some(Body::Sql(syntax)) => bind::bind_statement(&syntax, &self.catalog, &options).map(|_| ()),
             _ => Err(SqlError::internal("an internal statement is none")),
@@ -161,8 +160,9 @@ impl Change<'_> {
             return Ok("CREATE TABLE AS".to_owned());
         }
         let session = Arc::clone(&self.environment.eval.session);
-        let options = BindOptions { source: self.source, parameters: &[], session: &session };
+        let options = BindOptions { source: self.source, parameters: &[] };
         let bound = bind::bind_query(query, &self.catalog, &options)?;
+        bound.needs.check(&self.catalog.snapshot, &session.user)?;
         let mut columns = Vec::new();
         for (position, output) in bound.columns.unwrap_or_default().into_iter().enumerate() {
             let name = match create.columns.get(position) {

@@ -98,7 +98,10 @@ impl Change<'_> {
                     let message = format!("\"{name}\" is not {article} {kind}");
                     return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message).hint(hint));
                 }
-                Some(relation) => targets.push(relation),
+                Some(relation) => {
+                    self.may_drop(&relation)?;
+                    targets.push(relation);
+                }
             }
         }
         self.drop_all(targets, cascade).await
@@ -253,6 +256,7 @@ impl Change<'_> {
             }
         };
         let relation = self.stored(table)?;
+        self.must_own(&relation.owner, "index", &name)?;
         let Some(index) = table_of(&relation)?.indexes.iter().find(|index| index.oid == oid).cloned() else {
             return Err(no_relation(schema.as_deref(), &name));
         };
@@ -309,6 +313,7 @@ impl Change<'_> {
             }
             return Err(no_schema(name));
         };
+        self.must_own(&schema.owner, "schema", name)?;
         let inside: Vec<Arc<Relation>> =
             self.catalog.snapshot.relations().filter(|relation| relation.schema_oid == schema.oid).cloned().collect();
         if !inside.is_empty() && !cascade {
@@ -353,10 +358,11 @@ pub(super) fn still_needed(what: &str, dependents: &[Dependent]) -> SqlError {
         .hint("Use DROP ... CASCADE to drop the dependent objects too.")
 }
 
-pub(super) fn kind_word(relation: &Relation) -> &'static str {
+pub(crate) fn kind_word(relation: &Relation) -> &'static str {
     match relation.kind {
         RelationKind::Table(_) => "table",
         RelationKind::Sequence(_) => "sequence",
+        RelationKind::System { .. } if system::is_table(relation) => "table",
         RelationKind::View(_) | RelationKind::System { .. } => "view",
     }
 }

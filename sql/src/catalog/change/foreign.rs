@@ -1,5 +1,6 @@
 //! Foreign keys.
 
+use auth::privilege::Privileges;
 use base::TableId;
 use sqlparser::ast::ReferentialAction;
 
@@ -22,6 +23,7 @@ impl Change<'_> {
         };
         let mut relation = self.stored(id)?;
         let referenced = self.find_table(&spec.table)?;
+        self.may(&referenced, Privileges::REFERENCES)?;
         let key = self.foreign_key(&relation, &referenced, &spec).await?;
         table_mut(&mut relation)?.foreign_keys.push(key.clone());
         let relation = self.put(relation)?;

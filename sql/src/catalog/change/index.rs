@@ -13,6 +13,7 @@ impl Change<'_> {
     pub(super) async fn create_index(&mut self, create: &ast::CreateIndex) -> Result<()> {
         refuse_unsupported(create)?;
         let relation = self.find_table(&create.table_name)?;
+        self.must_own_relation(&relation)?;
         let table = table_of(&relation)?;
         let columns = index_columns(table, &create.columns)?;
         let include: Vec<String> = create.include.iter().map(fold).collect();
@@ -71,6 +72,8 @@ impl Change<'_> {
     /// Gives an index, and the constraint it may back, another name.
     pub(super) fn rename_index(&mut self, table: base::TableId, oid: u32, new_name: &str) -> Result<()> {
         let mut relation = self.stored(table)?;
+        let known = relation.table().and_then(|table| table.indexes.iter().find(|index| index.oid == oid));
+        self.must_own(&relation.owner, "index", known.map_or("?", |index| &index.name))?;
         if self.catalog.snapshot.named(&relation.schema, new_name).is_some() {
             let message = format!("relation \"{new_name}\" already exists");
             return Err(SqlError::new(SqlState::DUPLICATE_TABLE, message));

@@ -1,20 +1,24 @@
 //! CREATE SCHEMA.
 
+use auth::privilege::Object;
 use sqlparser::ast;
 
 use super::Change;
 use crate::{
     catalog::{Schema, store, system},
     error::{Result, SqlError, SqlState},
+    parse::roles::RoleName,
     session::{fold, object_name},
 };
 
 impl Change<'_> {
     pub(super) async fn create_schema(&mut self, name: &ast::SchemaName, if_not_exists: bool) -> Result<()> {
-        let name = match name {
-            ast::SchemaName::Simple(name) | ast::SchemaName::NamedAuthorization(name, _) => object_name(name)?.1,
-            ast::SchemaName::UnnamedAuthorization(role) => fold(role),
+        let (name, authorization) = match name {
+            ast::SchemaName::Simple(name) => (object_name(name)?.1, None),
+            ast::SchemaName::NamedAuthorization(name, role) => (object_name(name)?.1, Some(fold(role))),
+            ast::SchemaName::UnnamedAuthorization(role) => (fold(role), Some(fold(role))),
         };
+        self.may_create_schemas()?;
         if name.starts_with("pg_") {
             let message = format!("unacceptable schema name \"{name}\"");
             return Err(
@@ -28,8 +32,12 @@ impl Change<'_> {
             }
             return Err(SqlError::new(SqlState("42P06"), format!("schema \"{name}\" already exists")));
         }
-        let owner = self.environment.eval.session.user.clone();
-        let schema = Schema { oid: self.oid().await?, name, owner };
+        let owner = match authorization {
+            Some(role) => self.new_owner(&RoleName::Named(role))?,
+            None => self.environment.eval.session.user.clone(),
+        };
+        let oid = self.oid().await?;
+        let schema = Schema { oid, name, owner, acl: self.initial_acl(Object::Schema, 0) };
         store::put_schema(self.txn, &schema)?;
         self.snapshot_mut().insert_schema(schema);
         Ok(())

@@ -7,7 +7,7 @@ use super::Change;
 use crate::{
     catalog::{CatalogView, ColumnId, RelationKind, Schema, Sequence, store::SequenceState},
     error::{Result, SqlError, SqlState},
-    parse::AlterSequence,
+    parse::{AlterSequence, roles::RoleName},
     session::object_name,
     types::{DataType, parse_type_name},
 };
@@ -56,12 +56,14 @@ impl Change<'_> {
             let message = format!("\"{name}\" is not a sequence");
             return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
         };
+        self.must_own_relation(&relation)?;
         if let Some(new_name) = &alter.rename_to {
             return self.rename_relation(self.stored(relation.id)?, &crate::session::fold(new_name));
         }
         let mut changed = self.stored(relation.id)?;
         if let Some(owner) = &alter.owner_to {
-            changed.owner = crate::session::fold(owner);
+            let owner = RoleName::Named(crate::session::fold(owner));
+            return self.give_relation(changed, &owner);
         }
         let mut sequence = self.altered(&name, old, alter)?;
         if let Some(owner) = &alter.owned_by {
@@ -164,6 +166,7 @@ impl Change<'_> {
             }
         };
         let relation = self.find_table(&ast::ObjectName(parts))?;
+        self.must_own_relation(&relation)?;
         let found = relation.columns().iter().find(|other| other.name == column);
         let found = found.ok_or_else(|| {
             let message = format!("column \"{column}\" of relation \"{}\" does not exist", relation.name);
@@ -242,7 +245,7 @@ impl Change<'_> {
         let start = sequence.start;
         let oid = self.oid().await?;
         let owner = self.environment.eval.session.user.clone();
-        let schema = Schema { oid: schema_oid, name: schema.to_owned(), owner };
+        let schema = Schema { oid: schema_oid, name: schema.to_owned(), owner, acl: None };
         let relation = self.relation(oid, &schema, name, RelationKind::Sequence(sequence));
         let id = self.put(relation)?.id;
         self.write_sequence(id, |_| SequenceState { last: start, called: false, generation: 1 }).await?;

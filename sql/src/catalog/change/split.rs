@@ -37,6 +37,7 @@ impl Change<'_> {
             let index = table_of(&relation)?.primary().clone();
             (relation, index)
         };
+        self.must_own_relation(&relation)?;
         let mut keys = Vec::new();
         for row in rows {
             keys.push(self.split_key(&relation, &index, row)?);
@@ -50,6 +51,9 @@ impl Change<'_> {
 
     /// A node that is not there, or does not follow the range, is refused; nothing happens then.
     pub(super) async fn transfer_leader(&mut self, range: u64, node: u64) -> Result<()> {
+        if !self.is_superuser() {
+            return Err(SqlError::new(SqlState("42501"), "must be superuser to transfer leaders"));
+        }
         let deadline = self.database.client.runtime.now() + self.database.client.options.operation_timeout;
         let cluster = &self.database.client.cluster;
         match cluster.transfer_leader(RangeId(range), NodeId(node), deadline).await.map_err(txn::Error::from) {
@@ -78,9 +82,8 @@ impl Change<'_> {
         let mut values: Vec<Value> = Vec::new();
         for (expr, column) in row.iter().zip(&index.columns) {
             let column = table.column(column.column).ok_or_else(|| SqlError::internal("a column got lost"))?;
-            let session = &self.environment.eval.session;
             let target = Some((column.ty, column.typmod));
-            let bound = bind::bind_expression(&expr.to_string(), None, target, &self.catalog, session)?;
+            let bound = bind::bind_expression(&expr.to_string(), None, target, &self.catalog)?;
             values.push(bound.eval(&[], &self.environment.eval)?);
         }
         IndexLayout::new(relation.id, table, index)?.prefix_key(&values)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use auth::privilege::Privileges;
 use base::TableId;
 use sqlparser::ast;
 
@@ -20,6 +21,7 @@ impl Change<'_> {
         let mut targets = BTreeMap::new();
         for target in &truncate.table_names {
             let relation = self.find_table(&target.name)?;
+            self.may(&relation, Privileges::TRUNCATE)?;
             targets.insert(relation.id, relation);
         }
         let mut pending: Vec<TableId> = targets.keys().copied().collect();
@@ -38,6 +40,7 @@ impl Change<'_> {
                 }
                 let message = format!("truncate cascades to table \"{}\"", referencing.name);
                 self.notice(SqlState("00000"), message);
+                self.may(&referencing, Privileges::TRUNCATE)?;
                 pending.push(referencing.id);
                 targets.insert(referencing.id, referencing);
             }

@@ -44,6 +44,7 @@ impl Change<'_> {
                     return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
                 };
                 check_replacement(old, &view)?;
+                self.must_own_relation(&relation)?;
                 relation.kind = RelationKind::View(view);
                 relation
             }
@@ -52,8 +53,7 @@ impl Change<'_> {
     }
 
     fn bind_view(&self, query: &ast::Query, names: &[String]) -> Result<View> {
-        let session = Arc::clone(&self.environment.eval.session);
-        let options = BindOptions { source: self.source, parameters: &[], session: &session };
+        let options = BindOptions { source: self.source, parameters: &[] };
         let bound = bind::bind_query(query, &self.catalog, &options)?;
         if !bound.parameters.is_empty() {
             return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1"));
@@ -87,13 +87,12 @@ impl Change<'_> {
 
     /// The views whose query rests on one of these relations.
     pub(super) fn dependent_views(&self, ids: &[base::TableId]) -> Vec<Arc<crate::catalog::Relation>> {
-        let session = Arc::clone(&self.environment.eval.session);
         let rests_on = |query: &str| {
             let Ok(parsed) = crate::parse::parse(query) else { return false };
             let Some(crate::parse::Body::Sql(syntax)) = parsed.into_iter().next().map(|parsed| parsed.body) else {
                 return false;
             };
-            let options = BindOptions { source: query, parameters: &[], session: &session };
+            let options = BindOptions { source: query, parameters: &[] };
             let bound = bind::bind_statement(&syntax, &self.catalog, &options);
             bound.is_ok_and(|bound| ids.iter().any(|id| bound.relations.contains_key(id)))
         };

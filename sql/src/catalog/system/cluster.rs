@@ -1,14 +1,11 @@
 //! Databases, roles, settings, sessions, and the cluster as it reports itself.
 
-use super::{
-    LOCUS, Output, SystemViews, array, flag, int4, int8, letter, oid,
-    roles::{role_oid, roles},
-    text,
-};
+use auth::privilege;
+
+use super::{LOCUS, Output, SystemViews, array, flag, int4, int8, letter, oid, text};
 use crate::{
     encode,
     error::Result,
-    expr::EvalContext,
     session::{BOOTSTRAP_ROLE, DATABASE_NAMES},
     settings::{self, Kind},
     types::{DataType, Value},
@@ -27,11 +24,13 @@ fn instant(unix_micros: Option<i64>) -> Value {
 
 impl SystemViews {
     pub(super) fn pg_database(&self, output: &mut Output<'_>) {
+        let access = self.catalog.snapshot.database();
+        let owner = access.owner.as_deref().unwrap_or(BOOTSTRAP_ROLE);
         for name in DATABASE_NAMES {
             output.row([
                 ("oid", oid(database_oid(name))),
                 ("datname", text(*name)),
-                ("datdba", oid(role_oid(BOOTSTRAP_ROLE))),
+                ("datdba", self.role_oid(owner)),
                 ("encoding", int4(6)),
                 ("datlocprovider", letter('c')),
                 ("datistemplate", flag(false)),
@@ -42,43 +41,14 @@ impl SystemViews {
                 ("dattablespace", oid(1663)),
                 ("datcollate", text("C.UTF-8")),
                 ("datctype", text("C.UTF-8")),
-            ]);
-        }
-    }
-
-    pub(super) fn pg_roles(&self, output: &mut Output<'_>, eval: &EvalContext) {
-        for role in roles(&self.catalog, &eval.session.user) {
-            output.row([
-                ("oid", oid(role_oid(&role))),
-                ("rolname", text(role)),
-                ("rolsuper", flag(true)),
-                ("rolinherit", flag(true)),
-                ("rolcreaterole", flag(true)),
-                ("rolcreatedb", flag(true)),
-                ("rolcanlogin", flag(true)),
-                ("rolreplication", flag(true)),
-                ("rolbypassrls", flag(true)),
-                ("rolconnlimit", int4(-1)),
-            ]);
-        }
-    }
-
-    pub(super) fn pg_user(&self, output: &mut Output<'_>, eval: &EvalContext) {
-        for role in roles(&self.catalog, &eval.session.user) {
-            output.row([
-                ("usesysid", oid(role_oid(&role))),
-                ("usename", text(role)),
-                ("usecreatedb", flag(true)),
-                ("usesuper", flag(true)),
-                ("userepl", flag(true)),
-                ("usebypassrls", flag(true)),
+                ("datacl", self.acl(access.acl.as_ref())),
             ]);
         }
     }
 
     pub(super) fn pg_tablespace(&self, output: &mut Output<'_>) {
         for (id, name) in [(1663, "pg_default"), (1664, "pg_global")] {
-            output.row([("oid", oid(id)), ("spcname", text(name)), ("spcowner", oid(role_oid(BOOTSTRAP_ROLE)))]);
+            output.row([("oid", oid(id)), ("spcname", text(name)), ("spcowner", self.role_oid(BOOTSTRAP_ROLE))]);
         }
     }
 
@@ -126,7 +96,7 @@ impl SystemViews {
                 ("datid", oid(database_oid(&activity.database))),
                 ("datname", text(activity.database.as_str())),
                 ("pid", int4(i64::from(activity.pid))),
-                ("usesysid", oid(role_oid(&activity.user))),
+                ("usesysid", self.role_oid(&activity.user)),
                 ("usename", text(activity.user.as_str())),
                 ("application_name", text(now.application_name)),
                 ("backend_start", instant(Some(activity.backend_start))),
@@ -134,9 +104,23 @@ impl SystemViews {
                 ("query_start", instant(now.query_start)),
                 ("state_change", instant(now.state_change)),
                 ("state", text(now.state)),
-                ("query", Value::Text(now.query)),
+                ("query", self.query_of(&activity.user, now.query)),
+                ("client_addr", activity.client.address.map_or(Value::Null, |address| text(address.to_string()))),
                 ("backend_type", text("client backend")),
             ]);
+        }
+    }
+
+    /// What a session runs is for its own role, members of it, and superusers.
+    fn query_of(&self, user: &str, query: std::sync::Arc<str>) -> Value {
+        let roles = &self.catalog.snapshot.roles;
+        let acting = match self.settings.get("role") {
+            "" | "none" => self.settings.get("session_authorization"),
+            role => role,
+        };
+        match privilege::acts_as(roles.facts(), roles.oid(acting), roles.oid(user)) {
+            true => Value::Text(query),
+            false => text("<insufficient privilege>"),
         }
     }
 
@@ -149,7 +133,7 @@ impl SystemViews {
                 ("database", text(activity.database.as_str())),
                 ("application_name", text(now.application_name)),
                 ("state", text(now.state)),
-                ("query", Value::Text(now.query)),
+                ("query", self.query_of(&activity.user, now.query)),
                 ("backend_start", instant(Some(activity.backend_start))),
                 ("transaction_start", instant(now.transaction_start)),
                 ("query_start", instant(now.query_start)),

@@ -1,6 +1,6 @@
 //! Relations, columns, indexes, constraints: what `\d` is made of.
 
-use super::{Output, SystemViews, array, flag, int2, int4, int8, letter, oid, roles::role_oid, text};
+use super::{Output, SystemViews, array, flag, int2, int4, int8, letter, oid, text};
 use crate::{
     catalog::{
         CatalogView, Column, ForeignKeyAction, Index, IndexKind, Relation, RelationKind, Table, descriptor::Identity,
@@ -20,8 +20,7 @@ fn relation_letter(relation: &Relation) -> char {
         RelationKind::Table(_) => 'r',
         RelationKind::Sequence(_) => 'S',
         RelationKind::View(_) => 'v',
-        // The system's tables are tables, and its views are views: their OIDs tell.
-        RelationKind::System { .. } if relation.id.0 < 12000 => 'r',
+        RelationKind::System { .. } if super::is_table(relation) => 'r',
         RelationKind::System { .. } => 'v',
     }
 }
@@ -62,11 +61,11 @@ impl SystemViews {
             let kind = relation_letter(&relation);
             let referenced = !self.catalog.referencing(relation.id).is_empty();
             let keys = table.is_some_and(|table| !table.foreign_keys.is_empty());
-            output.row(class_row(ClassRow {
+            let mut row = class_row(ClassRow {
                 oid: relation.id.0,
                 name: &relation.name,
                 schema: relation.schema_oid,
-                owner: role_oid(&relation.owner),
+                owner: self.catalog.snapshot.roles.oid(&relation.owner),
                 am,
                 kind,
                 columns: if kind == 'S' { 3 } else { columns },
@@ -74,13 +73,15 @@ impl SystemViews {
                 has_index: table.is_some_and(|table| shown_indexes(table).next().is_some()),
                 has_rules: kind == 'v',
                 has_triggers: referenced || keys,
-            }));
+            });
+            row.push(("relacl", self.acl(relation.acl.as_ref())));
+            output.row(row);
             for index in table.into_iter().flat_map(shown_indexes) {
                 output.row(class_row(ClassRow {
                     oid: index.oid,
                     name: &index.name,
                     schema: relation.schema_oid,
-                    owner: role_oid(&relation.owner),
+                    owner: self.catalog.snapshot.roles.oid(&relation.owner),
                     am: BTREE_OID,
                     kind: 'i',
                     columns: index_columns(index).len() as i64,
@@ -96,13 +97,15 @@ impl SystemViews {
     pub(super) fn pg_attribute(&self, output: &mut Output<'_>) {
         for relation in self.catalog.relations() {
             for column in relation.columns() {
-                attribute(output, relation.id.0, column, column.id.0);
+                let mut row = attribute(relation.id.0, column, column.id.0);
+                row.push(("attacl", self.acl(relation.column_acls.get(&column.id))));
+                output.row(row);
             }
             for index in relation.table().into_iter().flat_map(shown_indexes) {
                 for (position, id) in index_columns(index).into_iter().enumerate() {
                     if let Some(column) = relation.columns().iter().find(|column| column.id.0 == id) {
                         let plain = Column { not_null: false, default: None, identity: None, ..column.clone() };
-                        attribute(output, index.oid, &plain, position as u16 + 1);
+                        output.row(attribute(index.oid, &plain, position as u16 + 1));
                     }
                 }
             }
@@ -198,7 +201,8 @@ impl SystemViews {
             output.row([
                 ("oid", oid(schema.oid)),
                 ("nspname", text(schema.name.as_str())),
-                ("nspowner", oid(role_oid(&schema.owner))),
+                ("nspowner", self.role_oid(&schema.owner)),
+                ("nspacl", self.acl(schema.acl.as_ref())),
             ]);
         }
     }
@@ -299,7 +303,7 @@ fn class_row(row: ClassRow<'_>) -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn attribute(output: &mut Output<'_>, relation: u32, column: &Column, number: u16) {
+fn attribute(relation: u32, column: &Column, number: u16) -> Vec<(&'static str, Value)> {
     let info = registry::get(column.ty);
     let identity = match column.identity {
         None => 0,
@@ -307,7 +311,7 @@ fn attribute(output: &mut Output<'_>, relation: u32, column: &Column, number: u1
         Some(Identity::ByDefault) => b'd',
     };
     let len = info.map_or(-1, |info| i64::from(info.len));
-    output.row([
+    vec![
         ("attrelid", oid(relation)),
         ("attname", text(column.name.as_str())),
         ("atttypid", oid(column.ty.0)),
@@ -330,7 +334,7 @@ fn attribute(output: &mut Output<'_>, relation: u32, column: &Column, number: u1
         ("attislocal", flag(true)),
         ("attinhcount", int4(0)),
         ("attcollation", oid(collation(column.ty))),
-    ]);
+    ]
 }
 
 /// `pg_attribute.attstorage`, as PostgreSQL chooses it by type.

@@ -19,7 +19,8 @@ pub(super) fn register(registry: &mut Registry) {
 
 fn session(registry: &mut Registry) {
     define!(registry, "version() text", |_| VERSION);
-    for name in ["current_user", "session_user", "user", "current_role", "getpgusername"] {
+    define!(registry, "session_user() name", |call| call.context.session.session_user.as_str()).stable();
+    for name in ["current_user", "user", "current_role", "getpgusername"] {
         define!(registry, super::leak(format!("{name}() name")), |call| call.context.session.user.as_str()).stable();
     }
     for name in ["current_database", "current_catalog"] {
