@@ -21,6 +21,9 @@ pub struct File {
     pub cluster: Option<String>,
     pub data: Option<PathBuf>,
     pub sql_addr: Option<SocketAddr>,
+    /// Of a node; and of a gateway where its own part does not say.
+    pub secrets: Option<PathBuf>,
+    pub insecure: Option<bool>,
     /// The nodes of the cluster: `nodes = { 1 = "10.0.0.1:7501", … }`.
     pub nodes: BTreeMap<String, String>,
     pub node: NodeSettings,
@@ -91,6 +94,13 @@ impl File {
     pub fn plant(&mut self, fault: Option<PlantedFault>) {
         self.node.planted_fault = fault;
         self.gateway.planted_fault = fault;
+    }
+
+    pub fn gateway_settings(&self) -> GatewaySettings {
+        let mut settings = self.gateway.clone();
+        settings.secrets = settings.secrets.or_else(|| self.secrets.clone());
+        settings.insecure = settings.insecure.or(self.insecure);
+        settings
     }
 
     pub fn nodes(&self) -> Result<BTreeMap<NodeId, String>> {

@@ -13,12 +13,14 @@ use std::{
 use anyhow::{Context, Result, bail};
 use base::NodeId;
 use clap::{Args, Subcommand};
+use storage::shell::Transport;
 
 use self::cluster::{Cluster, Plan};
 use crate::{
     config::{NodeList, default_data},
     gateway::INSECURE,
     process::{ProcessId, StopSignal},
+    secrets::{self, Holder},
     table,
 };
 
@@ -102,12 +104,20 @@ pub async fn run(arguments: DemoArgs, stop: StopSignal) -> Result<()> {
     }
 }
 
-/// The nodes of a demo cluster and its name, for `locus status --data`.
-pub fn nodes_of(directory: &Path) -> Result<(NodeList, String)> {
+/// How to reach the nodes of a demo cluster.
+pub struct Nodes {
+    pub nodes: NodeList,
+    pub cluster: String,
+    pub transport: Transport,
+}
+
+/// For `locus status --data`.
+pub fn nodes_of(directory: &Path) -> Result<Nodes> {
     let plan = Plan::existing(directory)?;
     let nodes = plan.processes.iter().filter(|process| process.role == "node");
     let nodes = nodes.map(|node| (NodeId(node.id), node.addr.to_string())).collect();
-    Ok((NodeList(nodes), plan.cluster))
+    let transport = secrets::transport(Some(&Plan::secrets(directory)), plan.insecure, Holder::Gateway)?;
+    Ok(Nodes { nodes: NodeList(nodes), cluster: plan.cluster, transport })
 }
 
 async fn start(arguments: StartArgs, mut stop: StopSignal) -> Result<()> {

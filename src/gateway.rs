@@ -17,7 +17,7 @@ use txn::TxnClient;
 use crate::{
     config::{DEFAULT_CLUSTER, DEFAULT_SQL_ADDR, File, GatewaySettings, NodeList},
     process::StopSignal,
-    secrets::Secrets,
+    secrets::{self, Holder, Secrets},
 };
 
 /// Said where nobody proves anything.
@@ -48,8 +48,10 @@ pub async fn run(arguments: GatewayArgs, file: &File, stop: StopSignal) -> Resul
         bail!("which nodes? (--nodes 1=HOST:PORT,2=HOST:PORT,…)");
     }
     let cluster = arguments.cluster.or_else(|| file.cluster.clone()).unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
-    let client = Arc::new(TcpClient::new(&cluster, &nodes, &Handle::current()));
-    serve(client, nodes, sql_addr(arguments.sql_addr, file), &arguments.settings.over(&file.gateway), stop).await
+    let settings = arguments.settings.over(&file.gateway_settings());
+    let transport = secrets::transport(settings.secrets.as_deref(), settings.is_insecure(), Holder::Gateway)?;
+    let client = Arc::new(TcpClient::new(&cluster, &nodes, &transport, &Handle::current()));
+    serve(client, nodes, sql_addr(arguments.sql_addr, file), &settings, stop).await
 }
 
 /// The address for PostgreSQL clients: flag (or variable), file, default.

@@ -1,4 +1,4 @@
-//! `locus login` and `locus key`: what people keep instead of a password.
+//! `locus login` and `locus key`: what people keep instead of a password. `locus cert`: what processes show to each other.
 
 use std::{
     fs::OpenOptions,
@@ -12,7 +12,10 @@ use anyhow::{Context, Result, bail};
 use auth::keys::Pin;
 use clap::{Args, Subcommand};
 
-use crate::{config, secrets};
+use crate::{
+    config,
+    secrets::{self, Holder},
+};
 
 #[derive(Args)]
 pub struct LoginArgs {
@@ -63,6 +66,24 @@ enum KeyAction {
         #[arg(long, value_name = "DIR", default_value = ".")]
         out: PathBuf,
     },
+}
+
+#[derive(Args)]
+pub struct CertArgs {
+    /// Whose: node-N or gateway
+    holder: Holder,
+    /// Directory with the authority's key
+    #[arg(long, env = "LOCUS_SECRETS", value_name = "DIR")]
+    secrets: PathBuf,
+    /// Directory to put it into, together with the authority's certificate: to be brought to the other machine
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+pub fn cert(arguments: &CertArgs) -> Result<()> {
+    secrets::hand_out(&arguments.secrets, &arguments.out, arguments.holder)?;
+    println!("{}", arguments.out.display());
+    Ok(())
 }
 
 pub fn key(arguments: &KeyArgs) -> Result<()> {

@@ -78,6 +78,8 @@ enum Subcommands {
     Login(login::LoginArgs),
     /// Keys of users
     Key(login::KeyArgs),
+    /// Make a certificate for a node or a gateway on another machine
+    Cert(login::CertArgs),
 }
 
 #[derive(Args)]
@@ -117,6 +119,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Subcommands::Sql(arguments) => return psql(arguments),
         Subcommands::Login(arguments) => return login::login(arguments).map(|()| ExitCode::SUCCESS),
         Subcommands::Key(arguments) => return login::key(arguments).map(|()| ExitCode::SUCCESS),
+        Subcommands::Cert(arguments) => return login::cert(arguments).map(|()| ExitCode::SUCCESS),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
@@ -129,7 +132,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Subcommands::Gateway(arguments) => gateway::run(arguments, &file, stop).await,
             Subcommands::Status(arguments) => status::run(arguments).await,
             Subcommands::Jepsen(arguments) => return jepsen::run(arguments, cli.global.planted_fault, stop).await,
-            Subcommands::Sql(_) | Subcommands::Login(_) | Subcommands::Key(_) => Ok(()),
+            Subcommands::Sql(_) | Subcommands::Login(_) | Subcommands::Key(_) | Subcommands::Cert(_) => Ok(()),
         }
         .map(|()| ExitCode::SUCCESS)
     });

@@ -1,6 +1,6 @@
 //! `locus node`: the data tier.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use base::NodeId;
@@ -10,6 +10,7 @@ use storage::shell::{Node, NodeOptions};
 use crate::{
     config::{DEFAULT_CLUSTER, File, NodeList, NodeSettings, default_data},
     process::StopSignal,
+    secrets::{self, Holder},
 };
 
 #[derive(Args)]
@@ -29,6 +30,12 @@ pub struct NodeArgs {
     /// Name of the cluster; nodes and gateways of others are refused
     #[arg(long, env = "LOCUS_CLUSTER", value_name = "NAME")]
     cluster: Option<String>,
+    /// Directory of the cluster's authority and this node's certificate, made on first use where the authority's key is
+    #[arg(long, env = "LOCUS_SECRETS", value_name = "DIR")]
+    secrets: Option<PathBuf>,
+    /// Speak to whoever connects, and encrypt nothing: for benchmarks
+    #[arg(long, env = "LOCUS_INSECURE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    insecure: Option<bool>,
     #[command(flatten)]
     settings: NodeSettings,
 }
@@ -45,7 +52,14 @@ pub async fn run(arguments: NodeArgs, file: &File, mut stop: StopSignal) -> Resu
     let data = arguments.data.or_else(|| file.data.clone()).unwrap_or_else(|| default_data(&format!("node-{}", id.0)));
     let cluster = arguments.cluster.or_else(|| file.cluster.clone());
     let settings = arguments.settings.over(&file.node);
-    let node = start(id, arguments.listen, peers, data, cluster, &settings)?;
+    let secrets = arguments.secrets.or_else(|| file.secrets.clone());
+    let insecure = arguments.insecure.or(file.insecure).unwrap_or(false);
+    if insecure {
+        tracing::warn!("INSECURE: this node believes whoever connects, and encrypts nothing");
+    }
+    let mut options = NodeOptions::new(id, arguments.listen, peers);
+    options.transport = secrets::transport(secrets.as_deref(), insecure, Holder::Node(id))?;
+    let node = start(options, data, cluster, &settings)?;
     println!("node {} listens on {}", id.0, node.local_addr());
     stop.raised().await;
     shut_down(node).await
@@ -53,14 +67,12 @@ pub async fn run(arguments: NodeArgs, file: &File, mut stop: StopSignal) -> Resu
 
 /// Starts a node with SQL's evaluators.
 pub fn start(
-    id: NodeId,
-    listen: SocketAddr,
-    peers: BTreeMap<NodeId, String>,
+    mut options: NodeOptions,
     data: PathBuf,
     cluster: Option<String>,
     settings: &NodeSettings,
 ) -> Result<Node> {
-    let mut options = NodeOptions::new(id, listen, peers);
+    let id = options.id;
     options.cluster = cluster.unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
     options.data_dir = Some(data.clone());
     settings.apply(&mut options);

@@ -9,14 +9,16 @@ use serde_json::{Map, Value, json};
 use storage::{
     Cluster, NodeStatus, RangeStatus,
     router::{Router, RouterOptions},
-    shell::{TcpClient, TokioRuntime},
+    shell::{TcpClient, TokioRuntime, Transport},
 };
 use tokio::runtime::Handle;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
 use crate::{
     config::{DEFAULT_CLUSTER, DEFAULT_URL, NodeList},
-    demo, table,
+    demo,
+    secrets::{self, Holder},
+    table,
 };
 
 /// How long the cluster may take to answer.
@@ -40,6 +42,9 @@ pub struct StatusArgs {
     /// Ask the nodes of the demo cluster with this data directory
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Directory of the cluster's certificates, for --nodes; those of a demo are found with --data
+    #[arg(long, env = "LOCUS_SECRETS", value_name = "DIR")]
+    secrets: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -47,10 +52,14 @@ pub struct StatusArgs {
 
 pub async fn run(arguments: StatusArgs) -> Result<()> {
     let status = match (&arguments.nodes, &arguments.data) {
-        (Some(nodes), _) => ask_nodes(nodes, &arguments.cluster).await?,
+        (Some(nodes), _) => {
+            let insecure = arguments.secrets.is_none();
+            let transport = secrets::transport(arguments.secrets.as_deref(), insecure, Holder::Gateway)?;
+            ask_nodes(nodes, &arguments.cluster, &transport).await?
+        }
         (None, Some(data)) => {
-            let (nodes, cluster) = demo::nodes_of(data)?;
-            ask_nodes(&nodes, &cluster).await?
+            let found = demo::nodes_of(data)?;
+            ask_nodes(&found.nodes, &found.cluster, &found.transport).await?
         }
         (None, None) => ask_gateway(&arguments.url).await?,
     };
@@ -64,8 +73,8 @@ pub async fn run(arguments: StatusArgs) -> Result<()> {
     Ok(())
 }
 
-async fn ask_nodes(nodes: &NodeList, cluster: &str) -> Result<Value> {
-    let client = Arc::new(TcpClient::new(cluster, &nodes.0, &Handle::current()));
+async fn ask_nodes(nodes: &NodeList, cluster: &str, transport: &Transport) -> Result<Value> {
+    let client = Arc::new(TcpClient::new(cluster, &nodes.0, transport, &Handle::current()));
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(Handle::current()));
     let router = Router::new(client, runtime.clone(), RouterOptions::new(nodes.0.clone()));
     let deadline = runtime.now() + PATIENCE;

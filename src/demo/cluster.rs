@@ -143,7 +143,7 @@ impl Plan {
         Ok(())
     }
 
-    fn secrets(directory: &Path) -> PathBuf {
+    pub fn secrets(directory: &Path) -> PathBuf {
         directory.join("secrets")
     }
 
@@ -190,13 +190,11 @@ impl Plan {
             let data = process.data.as_ref().map(|data| data.display().to_string()).unwrap_or_default();
             let own = match process.role.as_str() {
                 "node" => vec!["node", "--id", &id, "--listen", &addr, "--peers", &nodes, "--data", &data],
-                _ => {
-                    let mut own = vec!["gateway", "--sql-addr", &addr, "--nodes", &nodes, "--secrets", &secrets];
-                    own.extend(self.insecure.then_some("--insecure"));
-                    own
-                }
+                _ => vec!["gateway", "--sql-addr", &addr, "--nodes", &nodes],
             };
-            let words = [program.as_str()].into_iter().chain(own).chain(["--cluster", &self.cluster]);
+            let all = ["--secrets", &secrets, "--cluster", &self.cluster];
+            let words = [program.as_str()].into_iter().chain(own).chain(all);
+            let words = words.chain(self.insecure.then_some("--insecure"));
             process.command = words.map(str::to_owned).collect();
         }
         Ok(())

@@ -33,8 +33,9 @@ fn commands_name_the_whole_cluster() {
     let mut plan = plan(2, 1);
     plan.choose_ports(Path::new("/data"), Some("127.0.0.1:0".parse().unwrap())).unwrap();
     let (one, two) = (plan.processes[0].addr, plan.processes[1].addr);
-    let expected =
-        format!("node --id 2 --listen {two} --peers 1={one},2={two} --data /data/node-2 --cluster demo-test");
+    let expected = format!(
+        "node --id 2 --listen {two} --peers 1={one},2={two} --data /data/node-2 --secrets /data/secrets --cluster demo-test"
+    );
     assert_eq!(plan.processes[1].command[1..].join(" "), expected);
     let gateway =
         format!("gateway --sql-addr {} --nodes 1={one},2={two} --secrets /data/secrets", plan.processes[2].addr);

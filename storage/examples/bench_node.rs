@@ -9,7 +9,7 @@ use storage::{
     Access, Cluster, ColumnFamily, Evaluate, EvaluateContext, EvaluateFactory, Outcome, Reader, Result, Token,
     WriteBatch,
     router::{NodeClient, Router, RouterOptions},
-    shell::{Node, NodeOptions, TcpClient, TokioRuntime, monotonic_now},
+    shell::{Node, NodeOptions, TcpClient, TokioRuntime, Transport, monotonic_now},
 };
 
 /// `g` + key reads, `p` + key writes 100 bytes.
@@ -103,7 +103,7 @@ async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let tokio = tokio::runtime::Handle::current();
     let client: Arc<dyn NodeClient> = match shape.as_str() {
         "in-process" => Arc::new(nodes[0].client()),
-        _ => Arc::new(TcpClient::new("locus", &addresses, &tokio)),
+        _ => Arc::new(TcpClient::new("locus", &addresses, &Transport::Plain, &tokio)),
     };
     let router = Router::new(client, Arc::new(TokioRuntime::new(tokio)), RouterOptions::new(addresses));
     router.stamp(monotonic_now() + Duration::from_secs(30)).await?;

@@ -15,7 +15,7 @@ use storage::{
     message::{RequestBody, ResponseBody},
     range::{FIRST_USER_RANGE, SYSTEM_RANGE},
     router::{NodeClient, Router, RouterOptions},
-    shell::{Node, NodeOptions, TcpClient, TokioRuntime, monotonic_now},
+    shell::{Node, NodeOptions, TcpClient, TokioRuntime, Transport, monotonic_now},
 };
 use tempfile::TempDir;
 
@@ -50,7 +50,7 @@ impl Nodes {
             listeners.iter().map(|(id, listener)| (*id, listener.local_addr().expect("address").to_string())).collect();
         let tokio = tokio::runtime::Handle::current();
         let runtime = Arc::new(TokioRuntime::new(tokio.clone()));
-        let connections = Arc::new(TcpClient::new("test", &addresses, &tokio));
+        let connections = Arc::new(TcpClient::new("test", &addresses, &Transport::Plain, &tokio));
         let router = Router::new(connections, runtime.clone(), RouterOptions::new(addresses.clone()));
         let dirs = listeners.keys().map(|id| (*id, TempDir::new().expect("temporary directory"))).collect();
         let client = Client { runtime, router };

@@ -1,6 +1,7 @@
-//! Black-box tests: the real binary as real processes, spoken to over the PostgreSQL wire only.
+//! Black-box tests: the real binary as real processes, spoken to over the PostgreSQL wire; `between` also as a stranger to nodes.
 
 mod bad_input;
+mod between;
 mod common;
 mod demo;
 mod fuzz;

@@ -14,13 +14,13 @@ fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
-fn owner_pass(secrets: &Path) -> String {
+pub fn owner_pass(secrets: &Path) -> String {
     let key = std::fs::read(secrets.join("cluster.key")).expect("the cluster's key");
     owner::pass(&ClusterKey::new(key.try_into().expect("32 bytes")), "locus", now())
 }
 
 #[allow(clippy::disallowed_methods)]
-async fn connect(url: &str, user: &str, password: &str, options: &str) -> Result<Client, tokio_postgres::Error> {
+pub async fn connect(url: &str, user: &str, password: &str, options: &str) -> Result<Client, tokio_postgres::Error> {
     let mut config: Config = url.parse().expect("a URL");
     config.user(user).password(password).options(options);
     let (client, connection) = config.connect(NoTls).await?;

@@ -333,7 +333,7 @@ fn command_of(
     match member {
         Member::Node(id) => {
             let (id, data) = (id.to_string(), equipment.data(member).display().to_string());
-            let own = ["node", "--id", &id, "--listen", &listen, "--peers", &nodes, "--data", &data];
+            let own = ["node", "--insecure", "--id", &id, "--listen", &listen, "--peers", &nodes, "--data", &data];
             words.extend(own.map(str::to_owned));
         }
         Member::Gateway(_) => {

@@ -11,6 +11,7 @@ use super::{
     dial::{Dialer, Session},
     frame::{self, Frame, Role},
     link::{Link, PushError},
+    stream::Transport,
 };
 use crate::{
     message::{Request, RequestBody, ResponseBody},
@@ -61,7 +62,12 @@ impl Session for Node {
 
 impl TcpClient {
     /// Begins to connect to all nodes of the cluster.
-    pub fn new(cluster: &str, addresses: &BTreeMap<NodeId, String>, tokio: &Handle) -> TcpClient {
+    pub fn new(
+        cluster: &str,
+        addresses: &BTreeMap<NodeId, String>,
+        transport: &Transport,
+        tokio: &Handle,
+    ) -> TcpClient {
         let mut client = TcpClient { nodes: BTreeMap::new(), tasks: Vec::new() };
         for (id, address) in addresses {
             let node = Arc::new(Node::default());
@@ -70,6 +76,7 @@ impl TcpClient {
                 node: *id,
                 cluster: cluster.to_owned(),
                 role: Role::Client,
+                transport: transport.clone(),
                 buffered_bytes_max: BUFFERED_BYTES_MAX,
                 tokio: tokio.clone(),
             };

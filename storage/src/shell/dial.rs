@@ -8,7 +8,7 @@ use tokio::{runtime::Handle, time::timeout};
 use super::{
     frame::{self, FRAME_BYTES_MAX, Frame, FrameReader, HELLO_BYTES_MAX, Hello, PROTOCOL_VERSION, Role},
     link::Link,
-    stream,
+    stream::{self, Transport},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -24,6 +24,7 @@ pub struct Dialer {
     pub node: NodeId,
     pub cluster: String,
     pub role: Role,
+    pub transport: Transport,
     pub buffered_bytes_max: usize,
     pub tokio: Handle,
 }
@@ -65,7 +66,7 @@ impl Dialer {
     }
 
     async fn connect(&self) -> io::Result<(FrameReader, CloseOnDrop)> {
-        let (read, write) = stream::connect(&self.address).await?;
+        let (read, write) = stream::connect(&self.address, self.node, &self.transport).await?;
         let connection = CloseOnDrop(Link::start(write, self.buffered_bytes_max, &self.tokio));
         let mut reader = FrameReader::new(read);
         let hello = Hello { version: PROTOCOL_VERSION, cluster: self.cluster.clone(), role: self.role };

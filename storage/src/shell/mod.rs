@@ -6,7 +6,7 @@
 //! // A gateway in the same process (single node):
 //! let client: Arc<dyn NodeClient> = Arc::new(node.client());
 //! // A gateway elsewhere:
-//! let client: Arc<dyn NodeClient> = Arc::new(TcpClient::new("locus", &addresses, &tokio));
+//! let client: Arc<dyn NodeClient> = Arc::new(TcpClient::new("locus", &addresses, &transport, &tokio));
 //! let router = Router::new(client, Arc::new(TokioRuntime::new(tokio)), RouterOptions::new(addresses));
 //! ```
 //!
@@ -35,6 +35,7 @@ mod persist;
 mod runtime;
 mod server;
 mod stream;
+mod tls;
 
 #[cfg(test)]
 mod shell_test;
@@ -53,6 +54,8 @@ use tokio::{runtime::Handle, task::AbortHandle};
 pub use client::TcpClient;
 pub use clients::NodeHandle;
 pub use runtime::{TokioRuntime, monotonic_now, random_u64, wall_micros};
+pub use stream::Transport;
+pub use tls::{GATEWAY_NAME, PeerTls, node_name};
 
 use self::{counters::Counters, driver::Driver, peers::Peers, server::Server};
 use crate::{
@@ -76,6 +79,8 @@ pub struct NodeOptions {
     pub listen: SocketAddr,
     /// The addresses of the other nodes (this one may be among them).
     pub peers: BTreeMap<NodeId, String>,
+    /// How this node and the others, and gateways, speak to each other.
+    pub transport: Transport,
     /// Without one everything is kept in memory and lost at the end: for tests.
     pub data_dir: Option<PathBuf>,
     pub store: Options,
@@ -95,6 +100,7 @@ impl NodeOptions {
             cluster: "locus".into(),
             listen,
             peers,
+            transport: Transport::Plain,
             data_dir: None,
             store: Options::new(id, nodes),
             rocks: RocksOptions::default(),
@@ -164,9 +170,12 @@ impl Node {
     }
 
     fn start_tasks(&mut self, listener: tokio::net::TcpListener, options: &NodeOptions, tokio: &Handle) {
-        let server = Arc::new(Server::new(self.id, options.cluster.clone(), self.driver.clone(), tokio.clone()));
+        let members = options.store.nodes.iter().copied().collect();
+        let (cluster, transport) = (options.cluster.clone(), options.transport.clone());
+        let server = Server::new(self.id, cluster, members, transport, self.driver.clone(), tokio.clone());
+        let server = Arc::new(server);
         self.tasks.push(tokio.spawn(server.run(listener)).abort_handle());
-        self.tasks.extend(self.driver.peers.dial(self.id, &options.cluster, &options.peers, tokio));
+        self.tasks.extend(self.driver.peers.dial(self.id, &options.cluster, &options.peers, &options.transport, tokio));
     }
 
     pub fn id(&self) -> NodeId {

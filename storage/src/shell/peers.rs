@@ -12,6 +12,7 @@ use super::{
     dial::{Dialer, Session},
     frame::{self, Frame, Role},
     link::Link,
+    stream::Transport,
 };
 
 /// Messages for one node that its connection has not taken yet.
@@ -51,6 +52,7 @@ impl Peers {
         node: NodeId,
         cluster: &str,
         addresses: &BTreeMap<NodeId, String>,
+        transport: &Transport,
         tokio: &Handle,
     ) -> Vec<AbortHandle> {
         let dialers = self.peers.iter().filter_map(|(peer, session)| {
@@ -59,6 +61,7 @@ impl Peers {
                 node: *peer,
                 cluster: cluster.to_owned(),
                 role: Role::Node(node),
+                transport: transport.clone(),
                 buffered_bytes_max: BUFFERED_BYTES_MAX,
                 tokio: tokio.clone(),
             };

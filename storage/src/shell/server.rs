@@ -1,6 +1,12 @@
 //! The way in: connections of other nodes and of gateways.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use base::NodeId;
 use parking_lot::Mutex;
@@ -17,7 +23,8 @@ use super::{
     driver::Driver,
     frame::{FRAME_BYTES_MAX, Frame, FrameReader, HELLO_BYTES_MAX, Hello, PROTOCOL_VERSION, Role},
     link::Link,
-    stream,
+    stream::{self, Transport},
+    tls::Shown,
 };
 use crate::message::{ClientId, Event, Request, Response};
 
@@ -32,6 +39,9 @@ const BUFFERED_BYTES_MAX: usize = 128 << 20;
 pub struct Server {
     pub node: NodeId,
     pub cluster: String,
+    /// The nodes of the cluster. Others are refused.
+    pub members: BTreeSet<NodeId>,
+    pub transport: Transport,
     pub driver: Arc<Driver>,
     pub tokio: Handle,
     /// The current incoming stream of each node, by a number that grows with each.
@@ -39,8 +49,15 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn new(node: NodeId, cluster: String, driver: Arc<Driver>, tokio: Handle) -> Server {
-        Server { node, cluster, driver, tokio, streams: Mutex::default() }
+    pub fn new(
+        node: NodeId,
+        cluster: String,
+        members: BTreeSet<NodeId>,
+        transport: Transport,
+        driver: Arc<Driver>,
+        tokio: Handle,
+    ) -> Server {
+        Server { node, cluster, members, transport, driver, tokio, streams: Mutex::default() }
     }
 
     /// Accepts until the task is aborted; that ends all connections, too.
@@ -88,13 +105,13 @@ impl Server {
     }
 
     async fn greet(&self, tcp: TcpStream) -> io::Result<(FrameReader, CloseOnDrop, Role)> {
-        let (read, write) = stream::accept(tcp).await?;
+        let (read, write, shown) = stream::accept(tcp, &self.transport).await?;
         let connection = CloseOnDrop(Link::start(write, BUFFERED_BYTES_MAX, &self.tokio));
         let mut reader = FrameReader::new(read);
         let mut frames = Vec::new();
         reader.read(&mut frames, HELLO_BYTES_MAX).await?;
         let Some(Frame::Hello(hello)) = frames.pop() else { return Err(io::ErrorKind::InvalidData.into()) };
-        if let Some(reason) = self.objection(&hello) {
+        if let Some(reason) = self.objection(&hello, shown.as_ref()) {
             send(&connection.0, &Frame::Reject(reason.clone()))?;
             return Err(io::Error::other(reason));
         }
@@ -103,12 +120,20 @@ impl Server {
         Ok((reader, connection, hello.role))
     }
 
-    fn objection(&self, hello: &Hello) -> Option<String> {
+    fn objection(&self, hello: &Hello, shown: Option<&Shown>) -> Option<String> {
         if hello.version != PROTOCOL_VERSION {
             return Some(format!("this node speaks version {PROTOCOL_VERSION}, not {}", hello.version));
         }
         if hello.cluster != self.cluster {
             return Some(format!("this node belongs to cluster {:?}, not {:?}", self.cluster, hello.cluster));
+        }
+        if let Role::Node(node) = hello.role
+            && !self.members.contains(&node)
+        {
+            return Some(format!("{node} is not a member of the cluster"));
+        }
+        if shown.is_some_and(|shown| !shown.is_for(hello.role)) {
+            return Some(format!("the certificate is not that of {:?}", hello.role));
         }
         (hello.role == Role::Node(self.node)).then(|| format!("this node is {} itself", self.node))
     }

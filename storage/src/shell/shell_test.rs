@@ -29,6 +29,7 @@ use super::{
     persist,
     runtime::monotonic_now,
     server::Server,
+    stream::Transport,
 };
 use crate::{
     cluster::Stamp,
@@ -244,14 +245,21 @@ async fn serve(driver: Arc<Driver>) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let address = listener.local_addr().expect("address");
     let tokio = tokio::runtime::Handle::current();
-    let server = Arc::new(Server::new(NodeId(1), "test".into(), driver, tokio.clone()));
+    let server = Arc::new(Server::new(
+        NodeId(1),
+        "test".into(),
+        [NodeId(1), NodeId(2)].into(),
+        Transport::Plain,
+        driver,
+        tokio.clone(),
+    ));
     drop(tokio.spawn(server.run(listener)));
     address
 }
 
 fn client(address: SocketAddr, node: u64, cluster: &str) -> TcpClient {
     let addresses = BTreeMap::from([(NodeId(node), address.to_string())]);
-    TcpClient::new(cluster, &addresses, &tokio::runtime::Handle::current())
+    TcpClient::new(cluster, &addresses, &Transport::Plain, &tokio::runtime::Handle::current())
 }
 
 /// Calls until the connection stands.
@@ -345,7 +353,7 @@ async fn messages_of_a_peer_arrive_in_order() {
     let address = serve(driver(Ear(heard.clone()), 10)).await;
     let peers = Peers::new([NodeId(1)]);
     let addresses = BTreeMap::from([(NodeId(1), address.to_string())]);
-    let tasks = peers.dial(NodeId(2), "test", &addresses, &tokio::runtime::Handle::current());
+    let tasks = peers.dial(NodeId(2), "test", &addresses, &Transport::Plain, &tokio::runtime::Handle::current());
     let counters = Counters::default();
     let deadline = monotonic_now() + TIMEOUT;
     let mut number = 0u32;

@@ -1,0 +1,155 @@
+//! Between processes: nothing is readable, and strangers are refused.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use base::NodeId;
+use storage::{
+    message::RequestBody,
+    router::{CallError, NodeClient},
+    shell::{PeerTls, TcpClient, Transport},
+};
+use tokio::runtime::Handle;
+
+use crate::{
+    common::{LOCUS, eventually, one},
+    sign_in,
+};
+
+const MARKER: &str = "a-word-that-is-in-no-other-message";
+
+/// A process that ends with this one. Its address is on the first line that begins so.
+struct Process(Child, SocketAddr);
+
+impl Process {
+    fn start(arguments: &[&str], says: &str) -> Process {
+        let mut command = Command::new(LOCUS);
+        command.args(arguments).args(["--stop-with-stdin", "--cluster", "between"]).env_remove("LOCUS_LOG");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("locus runs");
+        let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+        let line = lines.into_iter().find(|line| line.starts_with(says)).expect("it says where it listens");
+        let address = line.split(['@', ' ', '/']).find_map(|word| word.parse().ok()).expect("an address");
+        Process(child, address)
+    }
+
+    fn node(id: u64, data: &Path, security: &[&str]) -> Process {
+        let (id, data) = (id.to_string(), data.display().to_string());
+        let arguments = ["node", "--id", &id, "--listen", "127.0.0.1:0", "--data", &data];
+        Process::start(&[&arguments, security].concat(), "node ")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Passes connections on and keeps a copy of all bytes, in both directions.
+fn tap(target: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (address, heard) = (listener.local_addr().expect("an address"), Arc::<Mutex<Vec<u8>>>::default());
+    let copy = heard.clone();
+    std::thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let Ok(far) = TcpStream::connect(target) else { continue };
+            for (mut from, mut to) in [(near.try_clone(), far.try_clone()), (far.try_clone(), near.try_clone())]
+                .into_iter()
+                .filter_map(|(from, to)| Some((from.ok()?, to.ok()?)))
+            {
+                let copy = copy.clone();
+                std::thread::spawn(move || {
+                    let mut bytes = [0; 4096];
+                    while let Ok(count @ 1..) = from.read(&mut bytes) {
+                        copy.lock().expect("no panic").extend_from_slice(&bytes[..count]);
+                        if to.write_all(&bytes[..count]).is_err() {
+                            break;
+                        }
+                    }
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    (address, heard)
+}
+
+/// Writes and reads the marker through a gateway, and looks for it in what went from it to the node.
+async fn is_readable(security: &[&str], secrets: Option<&Path>) -> bool {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = Process::node(1, &directory.path().join("node"), security);
+    let (address, heard) = tap(node.1);
+    let nodes = format!("1={address}");
+    let arguments = ["gateway", "--sql-addr", "127.0.0.1:0", "--nodes", &nodes];
+    let gateway = Process::start(&[&arguments, security].concat(), "SQL: ");
+    let url = format!("postgresql://locus@{}/locus", gateway.1);
+    let password = secrets.map_or(String::new(), sign_in::owner_pass);
+    let client = sign_in::connect(&url, "locus", &password, "").await.expect("a session");
+    client.batch_execute(&format!("CREATE TABLE t (a text); INSERT INTO t VALUES ('{MARKER}')")).await.expect("a row");
+    assert_eq!(one(&client, "SELECT a FROM t").await, MARKER);
+    let heard = heard.lock().expect("no panic");
+    assert!(heard.len() > 1000, "everything went through the tap");
+    heard.windows(MARKER.len()).any(|window| window == MARKER.as_bytes())
+}
+
+#[tokio::test]
+async fn what_processes_say_to_each_other_is_not_readable() {
+    let secrets = tempfile::tempdir().expect("a directory");
+    let shown = secrets.path().display().to_string();
+    assert!(!is_readable(&["--secrets", &shown], Some(secrets.path())).await);
+    // The tap would have found it.
+    assert!(is_readable(&["--insecure"], None).await);
+}
+
+/// The transport of a holder, whose certificate is made by this directory's authority.
+fn transport(secrets: &Path, holder: &str) -> Transport {
+    let out = tempfile::tempdir().expect("a directory");
+    let output = Command::new(LOCUS)
+        .args(["cert", holder, "--secrets"])
+        .arg(secrets)
+        .arg("--out")
+        .arg(out.path())
+        .output()
+        .expect("locus runs");
+    assert!(output.status.success(), "{output:?}");
+    let file = if holder == "gateway" { "gateway-peer" } else { holder };
+    let read = |name: &str| std::fs::read(out.path().join(name)).expect("a file");
+    let tls = PeerTls::from_pem(&read("ca.crt"), &read(&format!("{file}.crt")), &read(&format!("{file}.key")));
+    Transport::Tls(tls.expect("certificates"))
+}
+
+/// Whether a gateway that speaks so gets an answer from the node that it takes for number `id`.
+async fn is_answered(address: SocketAddr, id: u64, transport: &Transport) -> bool {
+    let client =
+        TcpClient::new("between", &BTreeMap::from([(NodeId(id), address.to_string())]), transport, &Handle::current());
+    let attempt = async || client.call(NodeId(id), RequestBody::LocalRanges, Duration::from_secs(1)).await;
+    let answered = eventually("an answer", async || match attempt().await {
+        Err(CallError::Unsent(_)) => None,
+        answer => Some(answer.is_ok()),
+    });
+    // It connects within milliseconds, or never.
+    tokio::time::timeout(Duration::from_secs(3), answered).await.unwrap_or(false)
+}
+
+#[tokio::test]
+async fn strangers_are_refused() {
+    let (ours, theirs) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let data = tempfile::tempdir().expect("a directory");
+    let shown = ours.path().display().to_string();
+    let node = Process::node(1, &data.path().join("node"), &["--secrets", &shown]);
+    let gateway = transport(ours.path(), "gateway");
+    assert!(is_answered(node.1, 1, &gateway).await);
+    assert!(!is_answered(node.1, 2, &gateway).await, "another node than the one that is meant");
+    assert!(!is_answered(node.1, 1, &transport(ours.path(), "node-2")).await, "a node that says it is a gateway");
+    assert!(!is_answered(node.1, 1, &transport(theirs.path(), "gateway")).await, "of another cluster's authority");
+    assert!(!is_answered(node.1, 1, &Transport::Plain).await, "without a certificate");
+    assert!(is_answered(node.1, 1, &gateway).await, "the node goes on");
+}
