@@ -134,6 +134,35 @@ impl<'de> serde::Deserialize<'de> for FunctionId {
     }
 }
 
+/// Both walks over the parts of an expression; `$iter` is `iter` or `iter_mut`.
+macro_rules! visit_parts {
+    ($expr:expr, $visit:expr, $iter:ident) => {
+        match $expr {
+            Expr::Const { .. } | Expr::Column { .. } | Expr::Outer { .. } | Expr::Parameter { .. } => {}
+            Expr::Call { args, .. } | Expr::Coalesce { args, .. } => args.$iter().for_each($visit),
+            Expr::And(parts) | Expr::Or(parts) | Expr::Row(parts) => parts.$iter().for_each($visit),
+            Expr::Array { elements, .. } => elements.$iter().for_each($visit),
+            Expr::Not(expr) | Expr::IsNull(expr) => $visit(expr),
+            Expr::IsBool { expr, .. } | Expr::Cast { expr, .. } => $visit(expr),
+            Expr::Case { branches, otherwise, .. } => {
+                for (condition, result) in branches {
+                    $visit(condition);
+                    $visit(result);
+                }
+                otherwise.$iter().for_each(|expr| $visit(expr));
+            }
+            Expr::ArrayCompare { left, array, .. } => {
+                $visit(left);
+                $visit(array);
+            }
+            Expr::InList { left, list, .. } => {
+                $visit(left);
+                list.$iter().for_each($visit);
+            }
+        }
+    };
+}
+
 impl Expr {
     pub fn null(ty: DataType) -> Expr {
         Expr::Const { value: Value::Null, ty }
@@ -201,55 +230,11 @@ impl Expr {
     }
 
     pub fn for_each_child(&self, visit: &mut dyn FnMut(&Expr)) {
-        match self {
-            Expr::Const { .. } | Expr::Column { .. } | Expr::Outer { .. } | Expr::Parameter { .. } => {}
-            Expr::Call { args, .. } | Expr::Coalesce { args, .. } => args.iter().for_each(visit),
-            Expr::And(parts) | Expr::Or(parts) | Expr::Row(parts) => parts.iter().for_each(visit),
-            Expr::Array { elements, .. } => elements.iter().for_each(visit),
-            Expr::Not(expr) | Expr::IsNull(expr) => visit(expr),
-            Expr::IsBool { expr, .. } | Expr::Cast { expr, .. } => visit(expr),
-            Expr::Case { branches, otherwise, .. } => {
-                for (condition, result) in branches {
-                    visit(condition);
-                    visit(result);
-                }
-                otherwise.iter().for_each(|expr| visit(expr));
-            }
-            Expr::ArrayCompare { left, array, .. } => {
-                visit(left);
-                visit(array);
-            }
-            Expr::InList { left, list, .. } => {
-                visit(left);
-                list.iter().for_each(visit);
-            }
-        }
+        visit_parts!(self, visit, iter);
     }
 
     pub fn for_each_child_mut(&mut self, visit: &mut dyn FnMut(&mut Expr)) {
-        match self {
-            Expr::Const { .. } | Expr::Column { .. } | Expr::Outer { .. } | Expr::Parameter { .. } => {}
-            Expr::Call { args, .. } | Expr::Coalesce { args, .. } => args.iter_mut().for_each(visit),
-            Expr::And(parts) | Expr::Or(parts) | Expr::Row(parts) => parts.iter_mut().for_each(visit),
-            Expr::Array { elements, .. } => elements.iter_mut().for_each(visit),
-            Expr::Not(expr) | Expr::IsNull(expr) => visit(expr),
-            Expr::IsBool { expr, .. } | Expr::Cast { expr, .. } => visit(expr),
-            Expr::Case { branches, otherwise, .. } => {
-                for (condition, result) in branches {
-                    visit(condition);
-                    visit(result);
-                }
-                otherwise.iter_mut().for_each(|expr| visit(expr));
-            }
-            Expr::ArrayCompare { left, array, .. } => {
-                visit(left);
-                visit(array);
-            }
-            Expr::InList { left, list, .. } => {
-                visit(left);
-                list.iter_mut().for_each(visit);
-            }
-        }
+        visit_parts!(self, visit, iter_mut);
     }
 
     /// The slots of the input row that it looks at, ascending, without repetition.

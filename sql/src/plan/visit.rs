@@ -8,82 +8,55 @@ use super::{
 };
 use crate::expr::Expr;
 
+/// Both walks over the inputs of a node; the last argument is `mut` or nothing.
+macro_rules! visit_inputs {
+    ($plan:expr, $visit:expr, $source:ident $(, $mutable:tt)?) => {
+        match $plan {
+            Plan::Values { .. } | Plan::Scan(_) | Plan::System { .. } | Plan::CteScan { .. } => {}
+            Plan::Filter { input, .. }
+            | Plan::Project { input, .. }
+            | Plan::Limit { input, .. }
+            | Plan::Aggregate { input, .. }
+            | Plan::Distinct { input, .. }
+            | Plan::Sort { input, .. }
+            | Plan::ProjectSet { input, .. }
+            | Plan::Window { input, .. }
+            | Plan::Sequence { input, .. }
+            | Plan::Lock { input, .. } => $visit(input, false),
+            Plan::Join(join) => {
+                $visit(&$($mutable)? join.left, false);
+                $visit(&$($mutable)? join.right, false);
+            }
+            Plan::LookupJoin(join) => $visit(&$($mutable)? join.input, false),
+            Plan::Apply { input, subplan, .. } => {
+                $visit(input, false);
+                $visit(subplan, true);
+            }
+            Plan::SetOperation { left, right, .. } => {
+                $visit(left, false);
+                $visit(right, false);
+            }
+            Plan::Cte { definition, input, .. } => {
+                $visit(definition, false);
+                $visit(input, false);
+            }
+            Plan::Recursive { initial, step, .. } => {
+                $visit(initial, false);
+                $visit(step, false);
+            }
+            Plan::Change(change) => $visit(change.$source(), false),
+        }
+    };
+}
+
 impl Plan {
     /// The inputs of this node. The flag tells whether the child is the subplan of an `Apply` (one level further down).
     pub fn for_each_child_mut(&mut self, visit: &mut dyn FnMut(&mut Plan, bool)) {
-        match self {
-            Plan::Values { .. } | Plan::Scan(_) | Plan::System { .. } | Plan::CteScan { .. } => {}
-            Plan::Filter { input, .. }
-            | Plan::Project { input, .. }
-            | Plan::Limit { input, .. }
-            | Plan::Aggregate { input, .. }
-            | Plan::Distinct { input, .. }
-            | Plan::Sort { input, .. }
-            | Plan::ProjectSet { input, .. }
-            | Plan::Window { input, .. }
-            | Plan::Sequence { input, .. }
-            | Plan::Lock { input, .. } => visit(input, false),
-            Plan::Join(join) => {
-                visit(&mut join.left, false);
-                visit(&mut join.right, false);
-            }
-            Plan::LookupJoin(join) => visit(&mut join.input, false),
-            Plan::Apply { input, subplan, .. } => {
-                visit(input, false);
-                visit(subplan, true);
-            }
-            Plan::SetOperation { left, right, .. } => {
-                visit(left, false);
-                visit(right, false);
-            }
-            Plan::Cte { definition, input, .. } => {
-                visit(definition, false);
-                visit(input, false);
-            }
-            Plan::Recursive { initial, step, .. } => {
-                visit(initial, false);
-                visit(step, false);
-            }
-            Plan::Change(change) => visit(change.source_mut(), false),
-        }
+        visit_inputs!(self, visit, source_mut, mut);
     }
 
     pub fn for_each_child(&self, visit: &mut dyn FnMut(&Plan, bool)) {
-        match self {
-            Plan::Values { .. } | Plan::Scan(_) | Plan::System { .. } | Plan::CteScan { .. } => {}
-            Plan::Filter { input, .. }
-            | Plan::Project { input, .. }
-            | Plan::Limit { input, .. }
-            | Plan::Aggregate { input, .. }
-            | Plan::Distinct { input, .. }
-            | Plan::Sort { input, .. }
-            | Plan::ProjectSet { input, .. }
-            | Plan::Window { input, .. }
-            | Plan::Sequence { input, .. }
-            | Plan::Lock { input, .. } => visit(input, false),
-            Plan::Join(join) => {
-                visit(&join.left, false);
-                visit(&join.right, false);
-            }
-            Plan::LookupJoin(join) => visit(&join.input, false),
-            Plan::Apply { input, subplan, .. } => {
-                visit(input, false);
-                visit(subplan, true);
-            }
-            Plan::SetOperation { left, right, .. } => {
-                visit(left, false);
-                visit(right, false);
-            }
-            Plan::Cte { definition, input, .. } => {
-                visit(definition, false);
-                visit(input, false);
-            }
-            Plan::Recursive { initial, step, .. } => {
-                visit(initial, false);
-                visit(step, false);
-            }
-            Plan::Change(change) => visit(change.source(), false),
-        }
+        visit_inputs!(self, visit, source);
     }
 
     /// The expressions of this node itself.
