@@ -5,7 +5,7 @@ use std::{path::Path, time::SystemTime};
 use auth::{otp, owner, seal::ClusterKey};
 use tokio_postgres::{Client, Config, NoTls};
 
-use crate::common::{Demo, Server, eventually, one, psql, state};
+use crate::common::{Demo, Server, eventually, one, psql, signal, state};
 
 pub const PASSWORD: &str = "violet kettle 77 sparrows";
 
@@ -197,6 +197,67 @@ async fn fifty_sign_ins_with_one_code_over_two_gateways_let_one_in() {
         // Some may not have had their turn at hashing.
         assert!(["28P01", "53300"].contains(&state(error).as_str()), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn while_a_node_is_cut_off_one_code_still_lets_in_one_at_most() {
+    let demo = Demo::start(&["--nodes", "3", "--gateways", "2", "--empty"]);
+    let urls: Vec<String> =
+        demo.report["sql_urls"].as_array().expect("URLs").iter().map(|url| url.as_str().unwrap().to_owned()).collect();
+    let pass = owner_pass(&demo.directory.join("secrets"));
+    let owner = connect(&urls[0], "locus", &pass, "").await.expect("the owner gets in");
+    run(&owner, &format!("CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'")).await;
+    let (secret, _) = enrol(&owner, "clerk").await;
+    let leader = "SELECT leader FROM locus.ranges WHERE leader IS NOT NULL ORDER BY range_id DESC LIMIT 1";
+    let leader: u64 = one(&owner, leader).await.parse().expect("a node");
+    let options = format!("-c locus.otp={}", otp::code(&secret, now() / 30).expect("a code"));
+    let attempts = (0..50).map(|number| {
+        let (url, options) = (urls[number % 2].clone(), options.clone());
+        tokio::spawn(async move { connect(&url, "clerk", PASSWORD, &options).await })
+    });
+    let attempts: Vec<_> = attempts.collect();
+    // In the middle of it: it neither answers nor hangs up.
+    signal(demo.pid("node", leader), "STOP");
+    let outcomes = futures::future::join_all(attempts).await;
+    signal(demo.pid("node", leader), "CONT");
+    let admitted = outcomes.iter().filter(|outcome| outcome.as_ref().expect("no panic").is_ok()).count();
+    assert!(admitted <= 1, "{admitted} got in");
+    if admitted == 1 {
+        assert!(connect(&urls[1], "clerk", PASSWORD, &options).await.is_err(), "and nobody after it");
+    }
+}
+
+#[tokio::test]
+async fn rules_decide_and_nobody_locks_himself_out() {
+    let secure = Secure::start();
+    let (url, owner) = (&secure.server.url, secure.owner().await);
+    run(&owner, &format!("CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'; CREATE ROLE staff; GRANT staff TO clerk"))
+        .await;
+    let refusals = [
+        ("", "Rules for nobody"),
+        ("host all +staff all auto", "the owner is no member"),
+        ("host all all 10.0.0.0/8 auto", "another network"),
+        ("hostssl all all all auto", "not encrypted"),
+        ("host all all all reject", "nobody at all"),
+        ("host all all all key", "the owner has no key"),
+        ("host all all all scram-sha-256", "the owner has no such password"),
+    ];
+    for (rules, why) in refusals {
+        let error = owner.batch_execute(&format!("ALTER SYSTEM SET locus.hba = '{rules}'")).await.expect_err(why);
+        assert_eq!(error.as_db_error().expect("an answer").message(), "these rules would lock you out", "{why}");
+    }
+    run(&owner, "ALTER SYSTEM SET locus.hba = 'host all locus loopback auto\nhost all +staff all reject'").await;
+    let (state, message) = refused(url, "clerk", PASSWORD, "").await;
+    assert_eq!(state, "28000");
+    assert_eq!(message, "no sign-in rule admits user \"clerk\" from address 127.0.0.1, no encryption");
+    let tested = owner.simple_query("EXPLAIN SIGN IN clerk FROM '127.0.0.1' WITHOUT TLS").await.expect("an answer");
+    let method = tested.iter().find_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(2),
+        _ => None,
+    });
+    assert_eq!(method, Some("reject"));
+    run(&owner, "ALTER SYSTEM RESET locus.hba").await;
+    connect(url, "clerk", PASSWORD, "").await.expect("as before");
 }
 
 #[tokio::test]
