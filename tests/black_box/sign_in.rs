@@ -293,6 +293,34 @@ async fn a_pinned_key_lets_in_and_another_does_not() {
     assert!(!try_with("clerk").status.success(), "the key was taken away");
 }
 
+#[tokio::test]
+async fn a_certificate_that_has_ended_is_refused() {
+    let secure = Secure::start();
+    let owner = secure.owner().await;
+    run(&owner, "CREATE ROLE clerk LOGIN").await;
+    let files = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| files.path().join(name).display().to_string();
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let mut params = rcgen::CertificateParams::default();
+    std::fs::write(path("key"), key.serialize_pem()).expect("a file");
+    std::fs::set_permissions(path("key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("rights");
+    let good = params.self_signed(&key).expect("a certificate").pem();
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let ended = params.self_signed(&key).expect("a certificate").pem();
+    run(&owner, &format!("ALTER ROLE clerk ADD KEY '{good}'")).await;
+    let try_with = |certificate: &str| {
+        std::fs::write(path("crt"), certificate).expect("a file");
+        let (crt, key) = (path("crt"), path("key"));
+        let url = format!("{}?user=clerk&sslmode=require&sslcert={crt}&sslkey={key}", secure.server.url);
+        psql(&url, &["-w", "-qAt", "-c", "SELECT current_user"], "")
+    };
+    let output = try_with(&good);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "clerk", "{}", String::from_utf8_lossy(&output.stderr));
+    let output = try_with(&ended);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains("certificate expired"), "{error}");
+}
+
 async fn made_drop(owner: &Client) -> String {
     let pin = one(owner, "SELECT keys[1] FROM locus.role_factors WHERE role = 'clerk'").await;
     format!("ALTER ROLE clerk DROP KEY '{pin}'")
