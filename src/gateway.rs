@@ -74,6 +74,7 @@ pub async fn serve(
     let router = Router::new(client, runtime.clone(), RouterOptions::new(nodes));
     let transactions = TxnClient::new(Arc::new(router), runtime.clone(), settings.transactions());
     let mut options = settings.database();
+    options.gateway = address.to_string();
     let mut front = settings.gateway();
     prepare_security(settings, address, &mut options.security, &mut front)?;
     let database = Database::new(transactions, options);

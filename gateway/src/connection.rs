@@ -95,6 +95,9 @@ impl Connection {
             if let Err(end) = handled {
                 return end;
             }
+            if self.guard.canceller.is_terminated() {
+                return End::Fatal(terminated());
+            }
         }
     }
 
@@ -110,11 +113,13 @@ impl Connection {
                 None => std::future::pending().await,
             }
         };
+        let canceller = self.guard.canceller.clone();
         tokio::select! {
             biased;
             incoming = self.wire.next() => incoming,
             () = self.guard.stopping() => Err(End::shutdown()),
             error = too_long => Err(End::Fatal(error)),
+            () = canceller.terminated() => Err(End::Fatal(terminated())),
         }
     }
 
@@ -284,6 +289,11 @@ impl Guard {
             }
         }
     }
+}
+
+/// `pg_terminate_backend`.
+fn terminated() -> SqlError {
+    SqlError::new(SqlState("57P01"), "terminating connection due to administrator command")
 }
 
 pub(crate) fn too_large(length: usize) -> SqlError {

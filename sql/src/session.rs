@@ -25,6 +25,7 @@ mod portal;
 mod prepare;
 mod run;
 mod state;
+mod statistics;
 mod utility;
 mod variables;
 
@@ -43,6 +44,7 @@ pub use portal::{Portal, Prepared, Statement};
 use portal::{Run, TextCache};
 pub(crate) use run::POSTGRES_EPOCH_MICROS;
 use state::{Failed, Phase, State, Transaction};
+pub(crate) use statistics::without_secrets;
 pub(crate) use utility::{fold, object_name};
 
 use crate::{
@@ -141,6 +143,8 @@ pub struct Session {
     state: State,
     /// Counts transactions.
     serial: u64,
+    /// Attempts beyond the first of the statement that runs.
+    retries: u64,
     notices: Vec<Notice>,
     sequences: Arc<Mutex<SequenceMemory>>,
     texts: Mutex<TextCache<Arc<str>, Arc<[Statement]>>>,
@@ -203,6 +207,7 @@ impl Session {
             settings,
             state: State::Idle,
             serial: 0,
+            retries: 0,
             notices: Vec::new(),
             sequences: Arc::default(),
             texts: Mutex::new(TextCache::new(CACHED_TEXTS)),
@@ -272,13 +277,15 @@ impl Session {
 
     /// Runs a portal, at most `max_rows` rows (0: all) before `Step::Suspended`. Rows come in batches of bounded size.
     pub async fn execute(&mut self, portal: &mut Portal, max_rows: usize, ending: Ending) -> Result<Step> {
-        if matches!(portal.run, Run::Ready) {
+        let first = matches!(portal.run, Run::Ready);
+        if first {
             self.activity.canceller.clear();
             self.report_active(&portal.prepared.statement.text);
         }
         let now = self.database.client.runtime.now();
         self.statement_start.get_or_insert(now);
         let outcome = self.execute_portal(portal, max_rows, ending).await.map_err(|error| self.explain(error));
+        self.count(portal, first, now, &outcome);
         if matches!(outcome, Err(_) | Ok(Step::Complete(..) | Step::Suspended(_) | Step::Empty)) {
             self.statement_start = None;
             if let Some(transaction) = self.transaction() {

@@ -5,6 +5,10 @@ use base::{BoxFuture, Monotonic, NodeId, RangeId, Timestamp};
 use bytes::Bytes;
 
 use crate::{error::Result, range::Descriptor};
+pub use crate::{
+    range::heat::{BUCKET_MS, Heat},
+    store::events::{EventKind, NodeEvent},
+};
 
 /// A timestamp, and the state of the fences at the moment it was allocated.
 ///
@@ -51,6 +55,17 @@ pub struct RangeStatus {
     pub term: u64,
     pub size_bytes: u64,
     pub applied_index: u64,
+    /// What each other replica is known to have of the log.
+    pub followers: Vec<Follower>,
+    /// How busy the leader was, the oldest bucket first; only buckets in which there was something.
+    pub heat: Vec<Heat>,
+}
+
+/// Another replica, as the leader sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Follower {
+    pub node: NodeId,
+    pub matched_index: u64,
 }
 
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -60,7 +75,62 @@ pub struct NodeStatus {
     pub live: bool,
     pub ranges: u64,
     pub leaders: u64,
+    /// What has happened since the start, by name.
     pub counters: Vec<(String, u64)>,
+    /// What was measured lately, by name: sizes, memory, processor, disk, network.
+    pub gauges: Vec<(String, u64)>,
+    pub replicas: Vec<ReplicaView>,
+    pub peers: Vec<PeerView>,
+    /// The latest events, the oldest first.
+    pub events: Vec<NodeEvent>,
+}
+
+impl NodeStatus {
+    /// Of a node that does not answer.
+    pub fn silent(id: NodeId, address: String) -> NodeStatus {
+        NodeStatus {
+            id,
+            address,
+            live: false,
+            ranges: 0,
+            leaders: 0,
+            counters: Vec::new(),
+            gauges: Vec::new(),
+            replicas: Vec::new(),
+            peers: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+
+    /// What was measured under this name.
+    pub fn gauge(&self, name: &str) -> Option<u64> {
+        self.gauges.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
+    }
+}
+
+/// One replica on a node. At most [`REPLICA_VIEWS_MAX`] of them are reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ReplicaView {
+    pub range: RangeId,
+    pub leads: bool,
+    pub term: u64,
+    pub committed_index: u64,
+    pub applied_index: u64,
+    /// Entries and bytes of the log that are kept for this replica.
+    pub log_entries: u64,
+    pub log_bytes: u64,
+}
+
+pub const REPLICA_VIEWS_MAX: usize = 20_000;
+
+/// Another node, as one node sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PeerView {
+    pub node: NodeId,
+    /// Heard of lately.
+    pub live: bool,
+    /// How long a message takes there and back, smoothed.
+    pub round_trip_micros: Option<u64>,
 }
 
 pub trait Cluster: Send + Sync + 'static {

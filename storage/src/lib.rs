@@ -32,7 +32,10 @@ mod slog_adapter;
 pub mod store;
 pub mod wal;
 
-pub use cluster::{Cluster, Evaluated, FenceOp, NodeStatus, RangeStatus, Route, Stamp};
+pub use cluster::{
+    BUCKET_MS, Cluster, Evaluated, EventKind, FenceOp, Follower, Heat, NodeEvent, NodeStatus, PeerView, RangeStatus,
+    ReplicaView, Route, Stamp,
+};
 pub use engine::{ColumnFamily, Cursor, Engine, Reader, WriteBatch, WriteOp};
 pub use error::{Error, Result};
 pub use evaluate::{Access, Evaluate, EvaluateContext, EvaluateFactory, Outcome, Token};

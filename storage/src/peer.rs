@@ -62,6 +62,11 @@ pub struct Closed {
 pub struct Heartbeat {
     pub ranges: u64,
     pub leaders: u64,
+    /// The sender's clock, in nanoseconds. Means something to the sender only.
+    pub stamp: u64,
+    /// The newest stamp of the receiver that the sender has got, and for how many nanoseconds it had it: what has passed at the
+    /// receiver since then, less that, is a round trip.
+    pub echo: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

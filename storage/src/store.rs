@@ -5,6 +5,7 @@
 //! per node serve them all.
 
 mod asks;
+pub mod events;
 mod housekeeping;
 pub mod options;
 pub(crate) mod output;
@@ -14,6 +15,7 @@ mod snapshots;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use base::{Monotonic, NodeId, RangeId, Rng};
@@ -38,6 +40,7 @@ use crate::{
     },
     store::{
         asks::Asks,
+        events::{EventKind, Events},
         housekeeping::Housekeeping,
         output::{Context, Output, SplitApplied, Upcall},
         snapshots::Snapshots,
@@ -55,6 +58,7 @@ pub struct Store {
     replicas: BTreeMap<RangeId, Replica>,
     oracle: Oracle,
     liveness: Liveness,
+    events: Events,
     asks: Asks,
     snapshots: Snapshots,
     housekeeping: Housekeeping,
@@ -120,6 +124,7 @@ impl Store {
             replicas: BTreeMap::new(),
             oracle: Oracle::default(),
             liveness: Liveness::default(),
+            events: Events::default(),
             asks: Asks::new(rng.next_u64()),
             snapshots: Snapshots::new(rng.next_u64()),
             out: Output { sequence: 1, ..Output::default() },
@@ -211,7 +216,11 @@ impl Store {
             PeerMessage::Raft(envelopes) => {
                 envelopes.into_iter().try_for_each(|envelope| self.raft_message(from, envelope))
             }
-            PeerMessage::Heartbeat(_) => Ok(()),
+            PeerMessage::Heartbeat(heartbeat) => {
+                let echo = heartbeat.echo.map(|(ours, held)| (Monotonic(ours), Duration::from_nanos(held)));
+                self.liveness.heartbeat(from, Monotonic(heartbeat.stamp), echo, self.clock.now);
+                Ok(())
+            }
             PeerMessage::Ask { id, body } => self.asked(from, id, body),
             PeerMessage::Answer { id, body } => self.answered(id, body),
             PeerMessage::MapReport { descriptor, leader } => {
@@ -296,8 +305,12 @@ impl Store {
     fn upcall(&mut self, upcall: Upcall) -> Result<()> {
         match upcall {
             Upcall::NeedLowWater(range) => self.ask_low_water(range),
-            Upcall::Serving(_) => self.out.count("leaderships_serving"),
+            Upcall::Serving(range) => {
+                self.out.count("leaderships_serving");
+                self.note(EventKind::LeaderGained, Some(range), None);
+            }
             Upcall::Unled(range) => {
+                self.note(EventKind::LeaderLost, Some(range), None);
                 if range == SYSTEM_RANGE {
                     let waiting = self.oracle.unlead();
                     self.dismiss(waiting);
@@ -314,6 +327,7 @@ impl Store {
         let range = split.child.id;
         let state = ReplicaState::initial(split.child);
         self.out.count("splits");
+        self.note(EventKind::Split, Some(range), None);
         match self.replicas.get_mut(&range) {
             Some(child) if child.descriptor().is_some() => {
                 return Err(Error::Corrupt(format!("{range} was created by a split and exists already")));
@@ -335,6 +349,10 @@ impl Store {
         }
         self.dirty.insert(range);
         Ok(())
+    }
+
+    fn note(&mut self, kind: EventKind, range: Option<RangeId>, node: Option<NodeId>) {
+        self.events.note(self.clock.wall_ms, kind, range, node);
     }
 
     /// The only member of its cluster need not wait for an election.

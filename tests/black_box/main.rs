@@ -10,4 +10,5 @@ mod psql;
 mod retry;
 mod sign_in;
 mod sql;
+mod views;
 mod wire;

@@ -26,8 +26,11 @@ pub mod testing;
 
 pub use client::{
     CommitInfo, Faults, Isolation, LockedRow, Options, Savepoint, ScanPage, ScanRequest, Txn, TxnClient, TxnStats,
+    WaitView,
 };
 pub use command::{Command, LockMode, Pushdown, RowSink, Verdict, WaitEdge, WaitPolicy};
 pub use error::{Error, Result, RetryReason};
 /// What the layer above sees of the cluster besides transactions: fences, and the views of ranges and nodes.
-pub use storage::{Cluster, FenceOp, NodeStatus, RangeStatus, Stamp};
+pub use storage::{
+    BUCKET_MS, Cluster, EventKind, FenceOp, Heat, NodeEvent, NodeStatus, PeerView, RangeStatus, ReplicaView, Stamp,
+};

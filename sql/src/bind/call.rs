@@ -90,7 +90,9 @@ impl ExprBinder<'_> {
                 let args: Result<Vec<Expr>> = args.iter().map(|arg| self.known(arg)).collect();
                 return Ok(Expr::Row(args?));
             }
-            "nextval" | "currval" | "setval" | "lastval" if matches!(schema, None | Some("pg_catalog")) => {
+            "nextval" | "currval" | "setval" | "lastval" | "pg_sleep"
+                if matches!(schema, None | Some("pg_catalog")) =>
+            {
                 return self.sequence_call(&name, &args);
             }
             _ => {}
@@ -122,6 +124,7 @@ impl ExprBinder<'_> {
     fn sequence_call(&mut self, name: &str, args: &[&ast::Expr]) -> Result<Expr> {
         let types: &[DataType] = match name {
             "lastval" => &[],
+            "pg_sleep" => &[DataType::FLOAT8],
             "setval" if args.len() == 3 => &[DataType::REGCLASS, DataType::INT8, DataType::BOOL],
             "setval" => &[DataType::REGCLASS, DataType::INT8],
             _ => &[DataType::REGCLASS],
@@ -137,10 +140,11 @@ impl ExprBinder<'_> {
             "nextval" => SequenceFunction::NextValue,
             "currval" => SequenceFunction::CurrentValue,
             "setval" => SequenceFunction::SetValue,
+            "pg_sleep" => SequenceFunction::Sleep,
             _ => SequenceFunction::LastValue,
         };
         self.collected.sequences.push(SequenceCall { function, args: args? });
-        Ok(marked(Marker::Sequence(self.collected.sequences.len() - 1), DataType::INT8))
+        Ok(marked(Marker::Sequence(self.collected.sequences.len() - 1), function.returns()))
     }
 
     fn aggregate_call(&mut self, call: &ast::Function, schema: Option<&str>, name: &str) -> Result<Expr> {

@@ -176,7 +176,8 @@ impl SessionFunctions {
     }
 
     /// Members of the role whose session it is may stop what it runs.
-    fn cancel(&self, pid: i32, session: &SessionView) -> Result<Value> {
+    /// `pg_cancel_backend` and `pg_terminate_backend`.
+    fn cancel(&self, name: &str, pid: i32, session: &SessionView) -> Result<Value> {
         let roles = &self.snapshot().roles;
         if let Some(user) = self.database.user_of(pid) {
             let (acting, user) = (roles.oid(&session.user), roles.oid(&user));
@@ -192,7 +193,13 @@ impl SessionFunctions {
                 return Err(SqlError::new(SqlState("42501"), message));
             }
         }
-        Ok(Value::Bool(self.database.cancel(pid)))
+        let act = if name == "pg_cancel_backend" { Database::cancel } else { Database::terminate };
+        if !act(&self.database, pid) {
+            let message = format!("PID {pid} is not a session of this gateway");
+            let hint = "Sessions of other gateways are cancelled there.";
+            return Err(SqlError::new(SqlState::UNDEFINED_OBJECT, message).hint(hint));
+        }
+        Ok(Value::Bool(true))
     }
 
     fn set_config(&self, args: &[Value]) -> Result<Value> {
@@ -255,7 +262,7 @@ impl CatalogFunctions for SessionFunctions {
             "pg_tablespace_location" => Value::text(""),
             "pg_is_in_recovery" => Value::Bool(false),
             "pg_cancel_backend" | "pg_terminate_backend" => {
-                return self.cancel(integer(&args[0]).unwrap_or(0) as i32, session);
+                return self.cancel(name, integer(&args[0]).unwrap_or(0) as i32, session);
             }
             "set_config" => return self.set_config(args),
             "to_regclass" => match args.first() {

@@ -6,6 +6,7 @@ mod cluster;
 mod information;
 mod listings;
 mod objects;
+mod observe;
 pub mod roles;
 mod security;
 mod types;
@@ -195,6 +196,14 @@ impl SystemRows for SystemViews {
             (LOCUS, "nodes") => self.locus_nodes(&mut output).await?,
             (LOCUS, "ranges") => self.locus_ranges(&mut output).await?,
             (LOCUS, "sessions") => self.locus_sessions(&mut output),
+            (LOCUS, "latencies") => self.locus_latencies(&mut output).await?,
+            (LOCUS, "stores") => self.locus_stores(&mut output).await?,
+            (LOCUS, "replicas") => self.locus_replicas(&mut output).await?,
+            (LOCUS, "range_heat") => self.locus_range_heat(&mut output).await?,
+            (LOCUS, "events") => self.locus_events(&mut output).await?,
+            (LOCUS, "metrics") => self.locus_metrics(&mut output).await?,
+            (LOCUS, "statement_stats") => self.locus_statement_stats(&mut output),
+            (LOCUS, "lock_waits") => self.locus_lock_waits(&mut output),
             (LOCUS, "settings") => self.locus_settings(&mut output),
             (LOCUS, "role_factors") => self.locus_factors(&mut output, txn, eval).await?,
             (LOCUS, "tickets") => self.locus_tickets(&mut output, txn, eval).await?,
@@ -240,6 +249,7 @@ impl SystemViews {
             "pg_tablespace" => self.pg_tablespace(output),
             "pg_settings" => self.pg_settings(output),
             "pg_stat_activity" => self.pg_stat_activity(output),
+            "pg_locks" => self.pg_locks(output),
             _ => {}
         }
     }

@@ -1,4 +1,6 @@
-//! `nextval` and its kin.
+//! `nextval` and its kin, and `pg_sleep`: calls that wait for something.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use base::TableId;
@@ -9,6 +11,8 @@ use crate::{
     plan::{Plan, SequenceCall, SequenceFunction},
     types::{Row, Value},
 };
+
+const LONGEST_SLEEP: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 pub(crate) struct Sequence {
     pub input: Box<dyn Operator>,
@@ -48,7 +52,16 @@ async fn value(function: SequenceFunction, args: &[Value], run: &mut Run<'_>) ->
             let is_called = !matches!(rest, [Value::Bool(false)]);
             run.sequences.set_value(TableId(*oid), *value, is_called, run.txn).await?
         }
+        (SequenceFunction::Sleep, [Value::Float8(seconds)]) => return sleep(*seconds, run).await,
         _ => return Err(SqlError::internal("a sequence function with arguments of other types")),
     };
     Ok(Value::Int8(value))
+}
+
+/// Whoever cancels the statement drops this wherever it is.
+async fn sleep(seconds: f64, run: &mut Run<'_>) -> Result<Value> {
+    // As in PostgreSQL: not at all for what is negative or not a number, for ever for what is too much.
+    let pause = Duration::try_from_secs_f64(seconds.max(0.0).min(LONGEST_SLEEP.as_secs_f64())).unwrap_or_default();
+    run.eval.runtime()?.sleep(pause).await;
+    Ok(Value::text(""))
 }

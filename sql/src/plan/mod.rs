@@ -355,7 +355,7 @@ pub enum FrameBound {
 #[derive(Clone, Debug)]
 pub struct SequenceCall {
     pub function: SequenceFunction,
-    /// `lastval` has none; the others begin with the sequence (`regclass`).
+    /// `lastval` has none, `pg_sleep` the seconds (`float8`); the others begin with the sequence (`regclass`).
     pub args: Vec<Expr>,
 }
 
@@ -365,6 +365,14 @@ pub enum SequenceFunction {
     CurrentValue,
     SetValue,
     LastValue,
+    /// `pg_sleep`: no sequence, but like them a call that takes more than computing.
+    Sleep,
+}
+
+impl SequenceFunction {
+    pub fn returns(self) -> DataType {
+        if self == SequenceFunction::Sleep { DataType::VOID } else { DataType::INT8 }
+    }
 }
 
 /// A statement's parameters, as bound.
@@ -432,7 +440,7 @@ impl Plan {
             }
             Plan::Sequence { input, calls } => {
                 let mut types = input.types();
-                types.extend(calls.iter().map(|_| DataType::INT8));
+                types.extend(calls.iter().map(|call| call.function.returns()));
                 types
             }
             Plan::Change(change) => change.returning_types(),

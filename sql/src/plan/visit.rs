@@ -154,7 +154,7 @@ impl Plan {
             Plan::Sequence { calls, .. } => calls.iter().find_map(|call| match call.function {
                 SequenceFunction::NextValue => Some("nextval()"),
                 SequenceFunction::SetValue => Some("setval()"),
-                SequenceFunction::CurrentValue | SequenceFunction::LastValue => None,
+                SequenceFunction::CurrentValue | SequenceFunction::LastValue | SequenceFunction::Sleep => None,
             }),
             Plan::Lock { rows, .. } => rows.iter().map(|row| row.mode).max().map(locking_command),
             Plan::Scan(scan) => scan.lock.map(|(mode, _)| locking_command(mode)),

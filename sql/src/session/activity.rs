@@ -28,6 +28,9 @@ pub struct Canceller {
 struct Shared {
     flag: AtomicBool,
     waker: AtomicWaker,
+    /// The session is to end.
+    terminated: AtomicBool,
+    terminated_waker: AtomicWaker,
 }
 
 impl Canceller {
@@ -36,9 +39,29 @@ impl Canceller {
         self.shared.waker.wake();
     }
 
+    /// Cancels what runs and has the session ended, at the next moment at which its front end looks.
+    pub fn terminate(&self) {
+        self.shared.terminated.store(true, Ordering::Release);
+        self.cancel();
+        self.shared.terminated_waker.wake();
+    }
+
+    pub fn is_terminated(&self) -> bool {
+        self.shared.terminated.load(Ordering::Acquire)
+    }
+
+    /// Completes when the session is to end. One task may wait for it.
+    pub async fn terminated(&self) {
+        std::future::poll_fn(|context| {
+            self.shared.terminated_waker.register(context.waker());
+            if self.is_terminated() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await
+    }
+
     /// A new statement begins: what was meant for the one before does not concern it.
     pub(crate) fn clear(&self) {
-        self.shared.flag.store(false, Ordering::Release);
+        self.shared.flag.store(self.is_terminated(), Ordering::Release);
     }
 
     pub(crate) fn flag(&self) -> &AtomicBool {

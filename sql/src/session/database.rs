@@ -17,7 +17,7 @@ use base::TxnId;
 use parking_lot::Mutex;
 use txn::{Txn, TxnClient};
 
-use super::activity::Activity;
+use super::{activity::Activity, statistics::Statistics};
 use crate::{
     catalog::{
         Role, Schema,
@@ -51,6 +51,8 @@ pub struct Options {
     pub attempts_max: u32,
     /// How people sign in, and what keeps their secrets.
     pub security: Security,
+    /// How views name this gateway; most often its address.
+    pub gateway: String,
     pub faults: Faults,
 }
 
@@ -72,6 +74,7 @@ impl Default for Options {
             attempts_max: 12,
             security: Security::default(),
             faults: Faults::default(),
+            gateway: "gateway".into(),
         }
     }
 }
@@ -84,6 +87,7 @@ pub struct Database {
     pub(crate) catalog: CatalogCache,
     pub(crate) sequences: Arc<SequenceCache>,
     refusals: Arc<Backlog>,
+    pub(crate) statistics: Statistics,
     sessions: Mutex<BTreeMap<i32, Arc<Activity>>>,
     next_pid: AtomicI32,
 }
@@ -93,6 +97,7 @@ impl Database {
         Arc::new(Database {
             catalog: CatalogCache::new(client.clone()),
             sequences: Arc::new(SequenceCache::new(client.clone())),
+            statistics: Statistics::default(),
             client,
             options,
             refusals: Arc::default(),
@@ -193,6 +198,15 @@ impl Database {
         let found = self.sessions.lock().get(&pid).cloned();
         found.is_some_and(|activity| {
             activity.canceller.cancel();
+            true
+        })
+    }
+
+    /// Ends the session; false when there is no such session.
+    pub fn terminate(&self, pid: i32) -> bool {
+        let found = self.sessions.lock().get(&pid).cloned();
+        found.is_some_and(|activity| {
+            activity.canceller.terminate();
             true
         })
     }

@@ -37,6 +37,13 @@ pub struct Prepared {
     pub(super) planned: Mutex<Option<Arc<Planned>>>,
 }
 
+impl Prepared {
+    /// The plan of the last execution.
+    pub(super) fn plan(&self) -> Option<Arc<plan::Statement>> {
+        self.planned.lock().as_ref().map(|planned| Arc::clone(&planned.statement))
+    }
+}
+
 /// A plan, and what it is true for.
 pub(super) struct Planned {
     pub statement: Arc<plan::Statement>,

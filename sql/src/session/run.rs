@@ -110,6 +110,7 @@ impl Session {
             if attempt >= self.database.options.attempts_max {
                 return Err(error.final_answer());
             }
+            self.retries += 1;
             Box::pin(self.restart_transaction()).await;
             portal.run = Run::Ready;
             self.back_off(attempt).await?;

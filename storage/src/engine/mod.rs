@@ -115,4 +115,9 @@ pub trait Engine: Reader + 'static {
 
     /// A rough number of bytes of `start <= key < end`, cheap to compute.
     fn approximate_bytes(&self, cf: ColumnFamily, start: &[u8], end: &[u8]) -> Result<u64>;
+
+    /// How large it is on disk and in memory, in bytes by name, for system views.
+    fn sizes(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
 }

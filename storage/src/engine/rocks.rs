@@ -162,6 +162,19 @@ impl Engine for RocksEngine {
         let sizes = self.db.get_approximate_sizes_cf(family(&self.db, cf)?, &[Range::new(start, end)]);
         Ok(sizes.first().copied().unwrap_or(0))
     }
+
+    fn sizes(&self) -> Vec<(&'static str, u64)> {
+        let total = |property: &str| -> u64 {
+            let families = ColumnFamily::ALL.into_iter().filter_map(|cf| family(&self.db, cf).ok());
+            families.filter_map(|family| self.db.property_int_value_cf(family, property).ok().flatten()).sum()
+        };
+        vec![
+            ("engine_files_bytes", total("rocksdb.total-sst-files-size")),
+            ("engine_live_bytes", total("rocksdb.live-sst-files-size")),
+            ("engine_memtables_bytes", total("rocksdb.cur-size-all-mem-tables")),
+            ("engine_pending_compaction_bytes", total("rocksdb.estimate-pending-compaction-bytes")),
+        ]
+    }
 }
 
 self_cell! {

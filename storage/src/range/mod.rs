@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod apply;
 pub mod closed;
+pub mod heat;
 pub mod heritage;
 pub mod inbound;
 pub mod latch;

@@ -316,10 +316,12 @@ impl Replica {
         let reader: &dyn Reader = cx.engine;
         match self.evaluator.evaluate(token, command, context, reader) {
             Ok(Outcome::Reply(reply)) => {
+                self.heat.read();
                 cx.out.reply(pending.target, ResponseBody::Evaluated { reply, replicated: false }, Some(valid_until));
                 self.release(token);
             }
             Ok(Outcome::Propose { batch, reply }) => {
+                self.heat.write();
                 if !latched && let Some(leading) = &mut self.leading {
                     let granted = leading.latches.acquire(token, pending.accesses.clone());
                     assert!(granted, "the latches were free");

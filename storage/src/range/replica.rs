@@ -74,6 +74,8 @@ pub struct Replica {
     /// Range 1 only.
     pub(super) system: Option<SystemState>,
     pub(super) rng: Rng,
+    /// Counted while it leads.
+    pub(super) heat: super::heat::HeatCounter,
     /// [`crate::store::Faults::apply_twice`].
     pub(super) planted: Vec<(u64, WriteBatch)>,
 }
@@ -134,6 +136,7 @@ impl Replica {
             closing: Closing::default(),
             system: origin.system,
             rng: origin.rng,
+            heat: Default::default(),
             planted: Vec::new(),
         };
         if record.is_some() {

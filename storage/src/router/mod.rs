@@ -274,7 +274,15 @@ impl Inner {
         for descriptor in self.look_up(&[], u32::MAX, view).await.unwrap_or_default() {
             let known = newest.values().any(|status| status.descriptor.span.overlaps(&descriptor.span));
             if !known {
-                let status = RangeStatus { descriptor, leader: None, term: 0, size_bytes: 0, applied_index: 0 };
+                let status = RangeStatus {
+                    descriptor,
+                    leader: None,
+                    term: 0,
+                    size_bytes: 0,
+                    applied_index: 0,
+                    followers: Vec::new(),
+                    heat: Vec::new(),
+                };
                 newest.insert(status.descriptor.id, status);
             }
         }
@@ -287,10 +295,7 @@ impl Inner {
         let answers = self.ask_all(RequestBody::NodeStatus, deadline).await;
         let statuses = answers.into_iter().map(|(id, answer)| match answer {
             Some(ResponseBody::Node(status)) => status,
-            _ => {
-                let address = self.options.nodes.get(&id).cloned().unwrap_or_default();
-                NodeStatus { id, address, live: false, ranges: 0, leaders: 0, counters: Vec::new() }
-            }
+            _ => NodeStatus::silent(id, self.options.nodes.get(&id).cloned().unwrap_or_default()),
         });
         Ok(statuses.collect())
     }

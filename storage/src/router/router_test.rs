@@ -417,12 +417,10 @@ fn views_leave_out_what_does_not_answer() {
         (_, RequestBody::NodeStatus) => Some((
             1,
             Ok(ResponseBody::Node(crate::NodeStatus {
-                id: node,
-                address: "there".into(),
                 live: true,
                 ranges: 1,
                 leaders: 1,
-                counters: vec![],
+                ..crate::NodeStatus::silent(node, "there".into())
             })),
         )),
         (1, RequestBody::LocalRanges) => Some((
@@ -433,6 +431,8 @@ fn views_leave_out_what_does_not_answer() {
                 term: 4,
                 size_bytes: 1,
                 applied_index: 1,
+                followers: vec![],
+                heat: vec![],
             }])),
         )),
         (3, RequestBody::LocalRanges) => Some((1, Ok(ResponseBody::Ranges(vec![])))),

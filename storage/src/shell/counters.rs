@@ -10,6 +10,11 @@ impl Counter {
         self.0.fetch_add(n, Relaxed);
     }
 
+    /// For what is a size and not a count.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -30,6 +35,8 @@ pub struct Counters {
     pub log_records: Counter,
     pub log_bytes: Counter,
     pub flushes: Counter,
+    /// Not listed: a gauge.
+    pub log_size_bytes: Counter,
 }
 
 impl Counters {

@@ -23,6 +23,7 @@ use parking_lot::{Condvar, Mutex};
 use super::{
     clients::{Clients, overloaded},
     counters::Counters,
+    gauges::Gauges,
     link::Link,
     peers::Peers,
     persist::{FlushQueue, LogQueue},
@@ -77,6 +78,8 @@ pub struct Driver {
     pub counters: Arc<Counters>,
     /// This node's address, for `NodeStatus`.
     pub address: Mutex<String>,
+    /// The latest measurements, for `NodeStatus`.
+    pub gauges: Mutex<Gauges>,
     worker: Worker,
     stopping: AtomicBool,
 }
@@ -100,6 +103,7 @@ impl Driver {
             peers,
             counters,
             address: Mutex::default(),
+            gauges: Mutex::default(),
             worker: Worker::default(),
             stopping: AtomicBool::new(false),
         }
@@ -228,6 +232,7 @@ impl Driver {
         }
         if let ResponseBody::Node(status) = &mut reply.response.body {
             status.counters.extend(self.counters.list());
+            status.gauges = self.gauges.lock().clone();
             status.address = self.address.lock().clone();
         }
         self.counters.replies.add(1);

@@ -18,7 +18,7 @@
 //! | caller of a [`NodeHandle`] | the same, without a connection |
 //! | worker | ticks; works off what others left |
 //! | log | appends and syncs, one fsync for all that has gathered; steps the core with `Persisted` |
-//! | flush | flushes the engine in the background |
+//! | flush | flushes the engine in the background; measures in between (see [`gauges`]) |
 //!
 //! `docs/architecture.md` says why there are so few: waking a thread costs more than a read.
 
@@ -28,6 +28,7 @@ mod counters;
 mod dial;
 mod driver;
 mod frame;
+mod gauges;
 mod identity;
 mod link;
 mod peers;
@@ -57,7 +58,7 @@ pub use runtime::{TokioRuntime, monotonic_now, random_u64, wall_micros};
 pub use stream::Transport;
 pub use tls::{GATEWAY_NAME, PeerTls, node_name};
 
-use self::{counters::Counters, driver::Driver, peers::Peers, server::Server};
+use self::{counters::Counters, driver::Driver, gauges::Sampler, peers::Peers, server::Server};
 use crate::{
     engine::{
         Engine,
@@ -157,7 +158,8 @@ impl Node {
         self.spawn("log", move || persist::run_log(&driver, log))?;
         if let Some(engine) = self.engine.clone() {
             let driver = self.driver.clone();
-            self.spawn("flush", move || persist::run_flush(&driver, engine))?;
+            let sampler = Sampler::new(options.data_dir.clone());
+            self.spawn("flush", move || persist::run_flush(&driver, engine, sampler))?;
         }
         Ok(())
     }

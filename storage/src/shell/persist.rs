@@ -1,11 +1,12 @@
 //! The threads that wait for the disk, so that the core never does.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::{Condvar, Mutex};
 
 use super::{
     driver::{Driver, fatal},
+    gauges::{self, Sampler},
     runtime::monotonic_now,
 };
 use crate::{
@@ -72,6 +73,7 @@ pub fn run_log(driver: &Driver, mut log: Box<dyn LogStore>) {
         }
         let counters = &driver.counters;
         counters.log_syncs.add(1);
+        counters.log_size_bytes.set(log.size_bytes());
         counters.log_sync_micros.add(monotonic_now().since(started).as_micros() as u64);
         counters.log_records.add(records.len() as u64);
         counters.log_bytes.add(records.iter().map(size_bytes).sum());
@@ -116,23 +118,21 @@ impl FlushQueue {
         self.wake.notify_one();
     }
 
-    fn take(&self) -> Option<u64> {
+    /// What is wanted within this time, if anything is; `None` when the node stops.
+    fn take(&self, within: Duration) -> Option<Option<u64>> {
         let mut state = self.state.lock();
-        loop {
-            if state.stopping {
-                return None;
-            }
-            if let Some(sequence) = state.wanted.take() {
-                return Some(sequence);
-            }
-            self.wake.wait(&mut state);
+        if !state.stopping && state.wanted.is_none() {
+            self.wake.wait_for(&mut state, within);
         }
+        (!state.stopping).then(|| state.wanted.take())
     }
 }
 
 /// The flush thread.
-pub fn run_flush(driver: &Driver, engine: Arc<dyn Engine>) {
-    while let Some(sequence) = driver.flush.take() {
+pub fn run_flush(driver: &Driver, engine: Arc<dyn Engine>, mut sampler: Sampler) {
+    while let Some(wanted) = driver.flush.take(gauges::INTERVAL) {
+        *driver.gauges.lock() = sampler.sample(&*engine, &driver.counters);
+        let Some(sequence) = wanted else { continue };
         if let Err(error) = engine.flush() {
             fatal(&error.to_string());
         }

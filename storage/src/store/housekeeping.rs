@@ -1,7 +1,10 @@
 //! What happens as time passes: ticks, heartbeats, map reports, automatic splits, spreading of leaders, flushes and
 //! truncation of the log.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use base::{Monotonic, NodeId, RangeId};
 
@@ -12,6 +15,7 @@ use crate::{
     range::{Descriptor, SYSTEM_RANGE, admin, replica::Replica},
     store::{
         Store, context,
+        events::EventKind,
         output::{Context, Target},
     },
 };
@@ -42,6 +46,9 @@ pub(super) struct Housekeeping {
     second_at: Monotonic,
     next_split_check: Monotonic,
     next_flush: Monotonic,
+    /// Whether the start has been noted as an event, and the other nodes that were alive when it was last looked.
+    started: bool,
+    live: BTreeSet<NodeId>,
     flush_sequence: u64,
     flushing: Option<Flushing>,
     spread_after: BTreeMap<RangeId, Monotonic>,
@@ -64,6 +71,8 @@ impl Housekeeping {
             second_at: now,
             next_split_check: now + SPLIT_CHECK,
             next_flush: now,
+            started: false,
+            live: BTreeSet::new(),
             flush_sequence: 0,
             flushing: None,
             spread_after: BTreeMap::new(),
@@ -117,6 +126,7 @@ impl Store {
             self.ask_to_close();
             self.spread_leaders(&ranges)?;
             self.want_truncation();
+            self.look_around();
         }
         if now >= self.housekeeping.next_split_check {
             self.housekeeping.next_split_check = now + SPLIT_CHECK;
@@ -127,9 +137,30 @@ impl Store {
     }
 
     fn send_heartbeats(&mut self) {
-        let heartbeat = Heartbeat { ranges: self.replicas.len() as u64, leaders: self.leaders_len() };
+        let (ranges, leaders, now) = (self.replicas.len() as u64, self.leaders_len(), self.clock.now);
         for node in self.options.nodes.iter().filter(|node| **node != self.options.node) {
-            self.out.messages.push((*node, PeerMessage::Heartbeat(heartbeat.clone())));
+            let echo = self.liveness.echo(*node, now).map(|(stamp, held)| (stamp.0, held.as_nanos() as u64));
+            let heartbeat = Heartbeat { ranges, leaders, stamp: now.0, echo };
+            self.out.messages.push((*node, PeerMessage::Heartbeat(heartbeat)));
+        }
+    }
+
+    /// For people: who has come or gone, and how busy the ranges are.
+    fn look_around(&mut self) {
+        if std::mem::replace(&mut self.housekeeping.started, true) {
+            let peers: BTreeSet<NodeId> =
+                self.options.nodes.iter().copied().filter(|node| *node != self.options.node).collect();
+            let live: BTreeSet<NodeId> = peers.into_iter().filter(|node| self.is_live(*node)).collect();
+            let before = std::mem::replace(&mut self.housekeeping.live, live.clone());
+            for node in before.symmetric_difference(&live) {
+                let kind = if live.contains(node) { EventKind::PeerUp } else { EventKind::PeerDown };
+                self.note(kind, None, Some(*node));
+            }
+        } else {
+            self.note(EventKind::NodeStarted, None, None);
+        }
+        for replica in self.replicas.values_mut() {
+            replica.sample_heat(self.clock.wall_ms);
         }
     }
 

@@ -6,7 +6,7 @@ use base::{Monotonic, NodeId, RangeId};
 use bytes::Bytes;
 
 use crate::{
-    cluster::{FenceOp, NodeStatus, RangeStatus},
+    cluster::{FenceOp, Follower, NodeStatus, PeerView, REPLICA_VIEWS_MAX, RangeStatus, ReplicaView},
     error::Result,
     map::ClusterMap,
     message::{ClientId, Request, RequestBody, ResponseBody},
@@ -242,6 +242,8 @@ impl Store {
                 term: replica.term(),
                 size_bytes: admin::size_bytes(&*self.engine, &descriptor.span)?,
                 applied_index: replica.applied_index(),
+                followers: self.followers(replica, descriptor),
+                heat: replica.heat(self.clock.wall_ms),
             });
         }
         Ok(ranges)
@@ -256,10 +258,43 @@ impl Store {
             ranges: self.replicas.len() as u64,
             leaders: self.leaders_len(),
             counters: self.out.counters.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+            gauges: Vec::new(),
+            replicas: self.replicas.values().take(REPLICA_VIEWS_MAX).map(replica_view).collect(),
+            peers: self.peer_views(),
+            events: self.events.list(),
         }
+    }
+
+    fn followers(&self, replica: &Replica, descriptor: &Descriptor) -> Vec<Follower> {
+        let others = descriptor.replicas.iter().filter(|node| **node != self.options.node);
+        let follower = |node: &NodeId| Some(Follower { node: *node, matched_index: replica.matched(*node)? });
+        others.filter_map(follower).collect()
+    }
+
+    fn peer_views(&self) -> Vec<PeerView> {
+        let others = self.options.nodes.iter().filter(|node| **node != self.options.node);
+        let view = |node: &NodeId| PeerView {
+            node: *node,
+            live: self.is_live(*node),
+            round_trip_micros: self.liveness.round_trip(*node).map(|took| took.as_micros() as u64),
+        };
+        others.map(view).collect()
     }
 
     pub(super) fn leaders_len(&self) -> u64 {
         self.replicas.values().filter(|replica| replica.is_leader()).count() as u64
+    }
+}
+
+fn replica_view(replica: &Replica) -> ReplicaView {
+    let log = replica.log();
+    ReplicaView {
+        range: replica.id(),
+        leads: replica.is_leader(),
+        term: replica.term(),
+        committed_index: replica.committed_index(),
+        applied_index: replica.applied_index(),
+        log_entries: log.last().saturating_sub(log.truncated().0),
+        log_bytes: log.bytes(),
     }
 }

@@ -37,6 +37,7 @@ impl Txn {
     /// Gives everything back, after the outcome is known.
     pub(super) async fn end(&mut self) {
         self.ended = true;
+        self.client.waits_no_more(self.open.id);
         self.client.unwatch(&self.open);
         self.client.unlock(self.open.id, self.open.take_locks());
         if std::mem::take(&mut self.fence) {

@@ -30,6 +30,7 @@ use crate::{
         read_set::ReadSet,
         savepoint::Savepoints,
         times::{At, Times},
+        waiting::Waiting,
         write_buffer::{Buffered, WriteBuffer},
     },
     command::{Key, LockMode, Page, WaitPolicy},
@@ -53,9 +54,10 @@ mod savepoint;
 mod sender;
 mod times;
 mod wait;
+mod waiting;
 mod write_buffer;
 
-pub use self::{savepoint::Savepoint, times::Isolation};
+pub use self::{savepoint::Savepoint, times::Isolation, waiting::WaitView};
 
 /// What all transactions of a gateway share. Cheap to clone.
 #[derive(Clone)]
@@ -73,6 +75,7 @@ struct Shared {
     registry: Registry,
     /// The newest timestamp that this gateway was given.
     newest: AtomicU64,
+    waiting: Waiting,
 }
 
 #[derive(Clone, Debug)]

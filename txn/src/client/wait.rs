@@ -81,8 +81,10 @@ impl Txn {
             }
         }
         if holders.is_empty() {
+            self.client.waits_no_more(self.open.id);
             return Ok(());
         }
+        self.client.waits_for(self.open.id, &holders, &first.key, patience.wants);
         patience.rounds += 1;
         if patience.rounds > QUIET_ROUNDS {
             self.report_wait(patience.wants, holders).await?;

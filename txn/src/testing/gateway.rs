@@ -155,20 +155,26 @@ impl Cluster for Gateway {
     }
 
     fn ranges(&self, _deadline: Monotonic) -> BoxFuture<'_, Result<Vec<RangeStatus>>> {
-        let status =
-            |descriptor| RangeStatus { descriptor, leader: Some(NodeId(1)), term: 1, size_bytes: 0, applied_index: 0 };
+        let status = |descriptor| RangeStatus {
+            descriptor,
+            leader: Some(NodeId(1)),
+            term: 1,
+            size_bytes: 0,
+            applied_index: 0,
+            followers: Vec::new(),
+            heat: Vec::new(),
+        };
         let ranges = self.cell.descriptors().into_iter().map(status).collect();
         Box::pin(async move { Ok(ranges) })
     }
 
     fn nodes(&self, _deadline: Monotonic) -> BoxFuture<'_, Result<Vec<NodeStatus>>> {
         let node = NodeStatus {
-            id: NodeId(1),
-            address: "memory".into(),
             live: true,
             ranges: self.cell.descriptors().len() as u64,
             leaders: self.cell.descriptors().len() as u64,
             counters: vec![("proposals".into(), self.cell.proposals())],
+            ..NodeStatus::silent(NodeId(1), "memory".into())
         };
         Box::pin(async move { Ok(vec![node]) })
     }

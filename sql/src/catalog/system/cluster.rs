@@ -2,24 +2,17 @@
 
 use auth::privilege;
 
-use super::{LOCUS, Output, SystemViews, array, flag, int4, int8, letter, oid, text};
+use super::{LOCUS, Output, SystemViews, array, flag, int4, int8, letter, observe::instant, oid, text};
 use crate::{
     encode,
     error::Result,
-    session::{BOOTSTRAP_ROLE, DATABASE_NAMES},
+    session::{BOOTSTRAP_ROLE, DATABASE_NAMES, without_secrets},
     settings::{self, Kind},
     types::{DataType, Value},
 };
 
-/// Microseconds between 1970 and 2000.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
-
 pub(super) fn database_oid(name: &str) -> u32 {
     DATABASE_NAMES.iter().position(|known| *known == name).map_or(0, |position| 16000 - position as u32)
-}
-
-fn instant(unix_micros: Option<i64>) -> Value {
-    unix_micros.map_or(Value::Null, |micros| Value::TimestampTz(micros - EPOCH_MICROS))
 }
 
 impl SystemViews {
@@ -92,6 +85,11 @@ impl SystemViews {
     pub(super) fn pg_stat_activity(&self, output: &mut Output<'_>) {
         for activity in self.database.activities() {
             let now = activity.now.lock().clone();
+            let waits = match now.state {
+                "active" if self.is_waiting(&activity) => Some(("Lock", "tuple")),
+                "active" => None,
+                _ => Some(("Client", "ClientRead")),
+            };
             output.row([
                 ("datid", oid(database_oid(&activity.database))),
                 ("datname", text(activity.database.as_str())),
@@ -104,41 +102,25 @@ impl SystemViews {
                 ("query_start", instant(now.query_start)),
                 ("state_change", instant(now.state_change)),
                 ("state", text(now.state)),
-                ("query", self.query_of(&activity.user, now.query)),
+                ("query", self.query_of(&activity.user, &now.query)),
                 ("client_addr", activity.client.address.map_or(Value::Null, |address| text(address.to_string()))),
                 ("backend_type", text("client backend")),
+                ("wait_event_type", waits.map_or(Value::Null, |(kind, _)| text(kind))),
+                ("wait_event", waits.map_or(Value::Null, |(_, event)| text(event))),
             ]);
         }
     }
 
-    /// What a session runs is for its own role, members of it, and superusers.
-    fn query_of(&self, user: &str, query: std::sync::Arc<str>) -> Value {
+    /// What a session runs is for its own role, members of it, and superusers; secrets in it are for nobody.
+    pub(super) fn query_of(&self, user: &str, query: &std::sync::Arc<str>) -> Value {
         let roles = &self.catalog.snapshot.roles;
         let acting = match self.settings.get("role") {
             "" | "none" => self.settings.get("session_authorization"),
             role => role,
         };
         match privilege::acts_as(roles.facts(), roles.oid(acting), roles.oid(user)) {
-            true => Value::Text(query),
+            true => Value::Text(without_secrets(query)),
             false => text("<insufficient privilege>"),
-        }
-    }
-
-    pub(super) fn locus_sessions(&self, output: &mut Output<'_>) {
-        for activity in self.database.activities() {
-            let now = activity.now.lock().clone();
-            output.row([
-                ("pid", int4(i64::from(activity.pid))),
-                ("user_name", text(activity.user.as_str())),
-                ("database", text(activity.database.as_str())),
-                ("application_name", text(now.application_name)),
-                ("state", text(now.state)),
-                ("query", self.query_of(&activity.user, now.query)),
-                ("backend_start", instant(Some(activity.backend_start))),
-                ("transaction_start", instant(now.transaction_start)),
-                ("query_start", instant(now.query_start)),
-                ("state_change", instant(now.state_change)),
-            ]);
         }
     }
 
@@ -166,24 +148,6 @@ impl SystemViews {
         }
     }
 
-    pub(super) async fn locus_nodes(&self, output: &mut Output<'_>) -> Result<()> {
-        let client = &self.database.client;
-        let deadline = client.runtime.now() + client.options.operation_timeout;
-        for node in client.cluster.nodes(deadline).await.map_err(txn::Error::from)? {
-            let counters: serde_json::Map<String, serde_json::Value> =
-                node.counters.into_iter().map(|(name, value)| (name, value.into())).collect();
-            output.row([
-                ("node_id", int8(node.id.0 as i64)),
-                ("address", text(node.address)),
-                ("is_live", flag(node.live)),
-                ("ranges", int8(node.ranges as i64)),
-                ("leaders", int8(node.leaders as i64)),
-                ("counters", text(serde_json::Value::Object(counters).to_string())),
-            ]);
-        }
-        Ok(())
-    }
-
     pub(super) async fn locus_ranges(&self, output: &mut Output<'_>) -> Result<()> {
         let client = &self.database.client;
         let deadline = client.runtime.now() + client.options.operation_timeout;
@@ -209,7 +173,7 @@ impl SystemViews {
     }
 
     /// Table and index whose keys a range begins with.
-    fn names_at(&self, key: &[u8]) -> (Option<String>, Option<String>) {
+    pub(super) fn names_at(&self, key: &[u8]) -> (Option<String>, Option<String>) {
         let Some((id, space)) = encode::locate(key) else { return (None, None) };
         if id == crate::catalog::store::CATALOG_TABLE {
             return (Some(format!("{LOCUS}.catalog")), None);

@@ -184,6 +184,9 @@ fn catalog(registry: &mut Registry) {
     for signature in CATALOG_FUNCTIONS {
         registry.add(signature, Body::Many(ask_catalog)).stable().local();
     }
+    for signature in ["pg_cancel_backend(int4) bool", "pg_terminate_backend(int4) bool"] {
+        registry.add(signature, Body::Many(ask_catalog)).volatile().local();
+    }
 }
 
 fn ask_catalog(call: &Call<'_>, args: &[Value]) -> Result<Value> {
@@ -210,6 +213,12 @@ fn sequences(registry: &mut Registry) {
     .local();
     define!(registry, "setval(regclass, int8, bool) int8", |call, sequence: Oid, value: i64, is_called: bool| {
         source(call)?.setval(sequence.0, value, is_called)
+    })
+    .volatile()
+    .local();
+    // The binder makes a plan's step of it; here it is for its signature.
+    define!(registry, "pg_sleep(float8) void", |_call, _seconds: f64| {
+        Err::<i64, _>(SqlError::unsupported("pg_sleep in this place"))
     })
     .volatile()
     .local();
