@@ -10,6 +10,7 @@ use serde::Deserialize;
 use crate::planted::PlantedFault;
 
 pub const DEFAULT_SQL_ADDR: &str = "127.0.0.1:7432";
+pub const DEFAULT_WEB_ADDR: &str = "127.0.0.1:7480";
 pub const DEFAULT_URL: &str = "postgresql://locus@127.0.0.1:7432/locus";
 pub const DEFAULT_CLUSTER: &str = "locus";
 
@@ -28,6 +29,10 @@ pub struct File {
     pub nodes: BTreeMap<String, String>,
     pub node: NodeSettings,
     pub gateway: GatewaySettings,
+    pub web_addr: Option<SocketAddr>,
+    /// The gateway that `locus web` relays to.
+    pub web_gateway: Option<String>,
+    pub web: crate::web::WebSettings,
 }
 
 /// How much a node takes for itself.

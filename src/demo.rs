@@ -58,6 +58,10 @@ struct StartArgs {
     /// [default: as before; at first 127.0.0.1:7432, or any free port where that one is taken]
     #[arg(long, env = "LOCUS_SQL_ADDR", value_name = "ADDR")]
     sql_addr: Option<std::net::SocketAddr>,
+    /// Where the page listens for browsers [default: as before; at first 127.0.0.1:7480, or any free port where that one is
+    /// taken]
+    #[arg(long, env = "LOCUS_WEB_ADDR", value_name = "ADDR")]
+    web_addr: Option<std::net::SocketAddr>,
     /// Write the URLs and processes to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -128,7 +132,9 @@ async fn start(arguments: StartArgs, mut stop: StopSignal) -> Result<()> {
     let mut plan = Plan::load_or_new(&directory)?;
     plan.shape(&directory, arguments.nodes, arguments.gateways)?;
     plan.insecure |= arguments.insecure;
-    plan.choose_ports(&directory, arguments.sql_addr)?;
+    // Whoever wants any free port for SQL wants no fixed one for the page.
+    let web_addr = arguments.web_addr.or(arguments.sql_addr.filter(|addr| addr.port() == 0));
+    plan.choose_ports(&directory, arguments.sql_addr, web_addr)?;
     if !arguments.background {
         if plan.processes.iter().any(|process| process.is_alive()) {
             bail!("the cluster runs in the background already; `locus demo stop` ends it");
@@ -192,6 +198,9 @@ fn status(arguments: &StatusArgs) -> Result<()> {
 fn announce(plan: &Plan, background: bool) {
     for url in plan.sql_urls() {
         println!("psql {url}");
+    }
+    if let Some(url) = plan.page_url() {
+        println!("page {url}");
     }
     if plan.insecure {
         println!("{INSECURE}");

@@ -51,7 +51,8 @@ pub async fn run(arguments: GatewayArgs, file: &File, stop: StopSignal) -> Resul
     let settings = arguments.settings.over(&file.gateway_settings());
     let transport = secrets::transport(settings.secrets.as_deref(), settings.is_insecure(), Holder::Gateway)?;
     let client = Arc::new(TcpClient::new(&cluster, &nodes, &transport, &Handle::current()));
-    serve(client, nodes, sql_addr(arguments.sql_addr, file), &settings, stop).await
+    let listener = listen(sql_addr(arguments.sql_addr, file)).await?;
+    serve(client, nodes, listener, &settings, stop).await
 }
 
 /// The address for PostgreSQL clients: flag (or variable), file, default.
@@ -59,22 +60,24 @@ pub fn sql_addr(flag: Option<SocketAddr>, file: &File) -> SocketAddr {
     flag.or(file.sql_addr).unwrap_or_else(|| DEFAULT_SQL_ADDR.parse().expect("a valid address"))
 }
 
+/// First of all, so that a port in use is told at once. Clients that come early wait.
+pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
 /// Runs a gateway over the nodes until it is told to stop.
 pub async fn serve(
     client: Arc<dyn NodeClient>,
     nodes: BTreeMap<NodeId, String>,
-    address: SocketAddr,
+    listener: TcpListener,
     settings: &GatewaySettings,
     mut stop: StopSignal,
 ) -> Result<()> {
-    // First of all, so that a port in use is told at once. Clients that come early wait.
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr()?;
     let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime::new(Handle::current()));
     let router = Router::new(client, runtime.clone(), RouterOptions::new(nodes));
     let transactions = TxnClient::new(Arc::new(router), runtime.clone(), settings.transactions());
-    let mut options = settings.database();
-    options.gateway = address.to_string();
+    let mut options = sql::session::Options { gateway: address.to_string(), ..settings.database() };
     let mut front = settings.gateway();
     prepare_security(settings, address, &mut options.security, &mut front)?;
     let database = Database::new(transactions, options);

@@ -1,5 +1,6 @@
-//! `locus`: the command line. Wires the tiers together, in one process (`start`) or one tier each (`node`, `gateway`), runs a
-//! cluster of processes on this machine (`demo`), looks at running ones (`status`, `sql`), and puts them to the test (`jepsen`).
+//! `locus`: the command line. Wires the tiers together, in one process (`start`) or one tier each (`node`, `gateway`, `web`),
+//! runs a cluster of processes on this machine (`demo`), looks at running ones (`status`, `sql`), and puts them to the test
+//! (`jepsen`).
 //!
 //! Reading order: [`config`] says what can be set, [`node`] and [`gateway`] run a tier, [`start`] both, [`demo`] many.
 
@@ -16,6 +17,7 @@ mod secrets;
 mod start;
 mod status;
 mod table;
+mod web;
 
 use std::{
     os::unix::process::CommandExt,
@@ -68,6 +70,8 @@ enum Subcommands {
     Node(node::NodeArgs),
     /// Run one SQL gateway
     Gateway(gateway::GatewayArgs),
+    /// Run the web tier: the page, and the relay of its sessions to a gateway
+    Web(web::WebArgs),
     /// Show the nodes and ranges of a running cluster
     Status(status::StatusArgs),
     /// Open psql on a running cluster
@@ -130,6 +134,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Subcommands::Demo(arguments) => demo::run(arguments, stop).await,
             Subcommands::Node(arguments) => node::run(arguments, &file, stop).await,
             Subcommands::Gateway(arguments) => gateway::run(arguments, &file, stop).await,
+            Subcommands::Web(arguments) => web::run(arguments, &file, stop).await,
             Subcommands::Status(arguments) => status::run(arguments).await,
             Subcommands::Jepsen(arguments) => return jepsen::run(arguments, cli.global.planted_fault, stop).await,
             Subcommands::Sql(_) | Subcommands::Login(_) | Subcommands::Key(_) | Subcommands::Cert(_) => Ok(()),

@@ -6,12 +6,14 @@ use anyhow::Result;
 use base::NodeId;
 use clap::Args;
 use storage::shell::NodeOptions;
+use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     config::{File, GatewaySettings, NodeSettings, default_data},
     gateway, node,
     process::StopSignal,
     secrets::{self, Holder},
+    web::{self, WebSettings},
 };
 
 #[derive(Args)]
@@ -22,6 +24,11 @@ pub struct StartArgs {
     /// Where to listen for PostgreSQL clients [default: 127.0.0.1:7432]
     #[arg(long, env = "LOCUS_SQL_ADDR", value_name = "ADDR")]
     sql_addr: Option<SocketAddr>,
+    /// Where the page listens for browsers [default: 127.0.0.1:7480, or any free port where that one is taken]
+    #[arg(long, env = "LOCUS_WEB_ADDR", value_name = "ADDR")]
+    web_addr: Option<SocketAddr>,
+    #[command(flatten)]
+    web: WebSettings,
     #[command(flatten)]
     node: NodeSettings,
     #[command(flatten)]
@@ -42,8 +49,18 @@ pub async fn run(arguments: StartArgs, file: &File, stop: StopSignal) -> Result<
     options.transport = secrets::transport(settings.secrets.as_deref(), settings.is_insecure(), Holder::Node(id))?;
     let node = node::start(options, data, cluster, &arguments.node.over(&file.node))?;
     let nodes = BTreeMap::from([(id, node.local_addr().to_string())]);
-    let address = gateway::sql_addr(arguments.sql_addr, file);
-    let served = gateway::serve(Arc::new(node.client()), nodes, address, &settings, stop).await;
+    let listener = gateway::listen(gateway::sql_addr(arguments.sql_addr, file)).await?;
+    let page = web::listener(arguments.web_addr.or(file.web_addr)).await?;
+    let server = web::Server::new(listener.local_addr()?.to_string(), &arguments.web.over(&file.web))?;
+    let page = serve_page(server.announce(&page)?, page, stop.clone());
+    let served = gateway::serve(Arc::new(node.client()), nodes, listener, &settings, stop).await;
+    // It was told to stop as well, or the gateway could not serve and the page is of no use.
+    page.abort();
     let ended = node::shut_down(node).await;
     served.and(ended)
+}
+
+#[allow(clippy::disallowed_methods)]
+fn serve_page(server: Arc<web::Server>, listener: TcpListener, stop: StopSignal) -> JoinHandle<()> {
+    tokio::spawn(server.serve(listener, stop))
 }

@@ -18,13 +18,16 @@ use tokio_postgres::NoTls;
 
 use super::sample;
 use crate::{
-    config::{DEFAULT_SQL_ADDR, NodeList},
+    config::{DEFAULT_SQL_ADDR, DEFAULT_WEB_ADDR, NodeList},
     process::{ProcessId, StopSignal},
     secrets::{Secrets, random_password, write_private},
 };
 
 /// How long a process may take to stop by itself.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
+
+/// The tiers, lowest first: they start in this order and stop in the reverse.
+const ROLES: [&str; 3] = ["node", "gateway", "web"];
 
 /// What the cluster consists of, as kept in `demo.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,13 +43,13 @@ pub struct Plan {
     pub owner_password: Option<String>,
     /// The `locus demo` in the foreground that minds the processes.
     pub supervisor: Option<ProcessId>,
-    /// Nodes, then gateways.
+    /// Nodes, then gateways, then the page.
     pub processes: Vec<Process>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Process {
-    /// `node` or `gateway`.
+    /// One of [`ROLES`].
     pub role: String,
     pub id: u64,
     pub addr: SocketAddr,
@@ -119,11 +122,11 @@ impl Plan {
             bail!("a cluster needs at least one node and one gateway");
         }
         let (mut kept, surplus): (Vec<Process>, Vec<Process>) =
-            self.processes.drain(..).partition(|process| process.role == "node" || process.id <= gateways);
+            self.processes.drain(..).partition(|process| process.role != "gateway" || process.id <= gateways);
         if surplus.iter().any(Process::is_alive) {
             bail!("more gateways than that are running; stop the cluster first");
         }
-        for (role, count) in [("node", nodes), ("gateway", gateways)] {
+        for (role, count) in [("node", nodes), ("gateway", gateways), ("web", 1)] {
             for id in 1..=count {
                 if !kept.iter().any(|process| process.role == role && process.id == id) {
                     kept.push(Process {
@@ -138,7 +141,7 @@ impl Plan {
                 }
             }
         }
-        kept.sort_by_key(|process| (process.role != "node", process.id));
+        kept.sort_by_key(|process| (ROLES.iter().position(|role| *role == process.role), process.id));
         self.processes = kept;
         Ok(())
     }
@@ -149,7 +152,12 @@ impl Plan {
 
     /// Gives every process an address that is free. Ports of earlier runs are kept where possible; those of nodes must be
     /// while another node still runs, because that one knows them.
-    pub fn choose_ports(&mut self, directory: &Path, sql_addr: Option<SocketAddr>) -> Result<()> {
+    pub fn choose_ports(
+        &mut self,
+        directory: &Path,
+        sql_addr: Option<SocketAddr>,
+        web_addr: Option<SocketAddr>,
+    ) -> Result<()> {
         let node_runs = self.processes.iter().any(|process| process.role == "node" && process.is_alive());
         // Held until all are chosen, so that no two get the same one.
         let mut held = Vec::new();
@@ -157,13 +165,18 @@ impl Plan {
             if process.is_alive() {
                 continue;
             }
-            let wanted = if process.role == "node" { process.addr } else { gateway_addr(process, sql_addr)? };
+            let (chosen, usual) = match process.role.as_str() {
+                "gateway" => (sql_addr, Some(DEFAULT_SQL_ADDR)),
+                "web" => (web_addr, Some(DEFAULT_WEB_ADDR)),
+                _ => (None, None),
+            };
+            let wanted = wanted_addr(process, chosen, usual)?;
             let listener = match TcpListener::bind(wanted) {
                 Ok(listener) => listener,
                 Err(error) if process.role == "node" && node_runs => {
                     return Err(error).with_context(|| format!("the port of {} ({wanted}) is taken", process.name()));
                 }
-                Err(error) if process.role == "gateway" && sql_addr.is_some_and(|addr| addr.port() != 0) => {
+                Err(error) if chosen.is_some_and(|addr| addr.port() != 0) => {
                     return Err(error).with_context(|| format!("cannot listen on {wanted}"));
                 }
                 Err(_) => TcpListener::bind(SocketAddr::new(wanted.ip(), 0)).context("no free port")?,
@@ -184,17 +197,32 @@ impl Plan {
             .collect();
         let nodes = NodeList(nodes).to_string();
         let secrets = Plan::secrets(directory).display().to_string();
+        let gateway = self.first("gateway").map(|gateway| gateway.addr.to_string()).unwrap_or_default();
         for process in &mut self.processes {
             let addr = process.addr.to_string();
             let id = process.id.to_string();
             let data = process.data.as_ref().map(|data| data.display().to_string()).unwrap_or_default();
+            let cluster = self.cluster.as_str();
             let own = match process.role.as_str() {
-                "node" => vec!["node", "--id", &id, "--listen", &addr, "--peers", &nodes, "--data", &data],
-                _ => vec!["gateway", "--sql-addr", &addr, "--nodes", &nodes],
+                "node" => {
+                    vec![
+                        "node",
+                        "--id",
+                        &id,
+                        "--listen",
+                        &addr,
+                        "--peers",
+                        &nodes,
+                        "--data",
+                        &data,
+                    ]
+                }
+                "gateway" => vec!["gateway", "--sql-addr", &addr, "--nodes", &nodes],
+                _ => vec!["web", "--listen", &addr, "--gateway", &gateway],
             };
-            let all = ["--secrets", &secrets, "--cluster", &self.cluster];
-            let words = [program.as_str()].into_iter().chain(own).chain(all);
-            let words = words.chain(self.insecure.then_some("--insecure"));
+            let shared = ["--secrets", &secrets, "--cluster", cluster];
+            let shared = shared.into_iter().chain(self.insecure.then_some("--insecure"));
+            let words = [program.as_str()].into_iter().chain(own).chain(shared.filter(|_| process.role != "web"));
             process.command = words.map(str::to_owned).collect();
         }
         Ok(())
@@ -208,6 +236,15 @@ impl Plan {
 
     fn gateways(&self) -> impl Iterator<Item = &Process> {
         self.processes.iter().filter(|process| process.role == "gateway")
+    }
+
+    /// Where the page is.
+    pub fn page_url(&self) -> Option<String> {
+        self.first("web").map(|web| format!("http://{}/", web.addr))
+    }
+
+    fn first(&self, role: &str) -> Option<&Process> {
+        self.processes.iter().find(|process| process.role == role)
     }
 
     /// For people and programs: what `--json` writes.
@@ -229,6 +266,7 @@ impl Plan {
         };
         json!({
             "sql_urls": self.sql_urls(),
+            "page_url": self.page_url(),
             "cluster": self.cluster,
             "processes": self.processes.iter().map(process).collect::<Vec<Value>>(),
         })
@@ -238,10 +276,10 @@ impl Plan {
         write_private(path, serde_json::to_string_pretty(&self.report(false))?.as_bytes())
     }
 
-    /// Stops those processes, gateways first; how many there were.
+    /// Stops those processes, nodes last; how many there were.
     pub async fn stop_processes(&self, which: impl Fn(&Process) -> bool) -> usize {
         let mut stopped = 0;
-        for role in ["gateway", "node"] {
+        for role in ROLES.into_iter().rev() {
             let running: Vec<ProcessId> = self
                 .processes
                 .iter()
@@ -259,16 +297,16 @@ impl Plan {
     }
 }
 
-/// Where a gateway shall listen.
-fn gateway_addr(process: &Process, sql_addr: Option<SocketAddr>) -> Result<SocketAddr> {
-    let base = match sql_addr {
-        Some(addr) if addr.port() == 0 => return Ok(addr),
-        Some(addr) => addr,
-        None if process.addr.port() != 0 => return Ok(process.addr),
-        None => DEFAULT_SQL_ADDR.parse()?,
+/// Where a process shall listen: as it was told, as before, or as usual; the further ones of a role on the ports after it.
+fn wanted_addr(process: &Process, chosen: Option<SocketAddr>, usual: Option<&str>) -> Result<SocketAddr> {
+    let base = match (chosen, usual) {
+        (Some(addr), _) if addr.port() == 0 => return Ok(addr),
+        (Some(addr), _) => addr,
+        (None, Some(usual)) if process.addr.port() == 0 => usual.parse()?,
+        _ => return Ok(process.addr),
     };
     let offset = u16::try_from(process.id - 1).ok().and_then(|offset| base.port().checked_add(offset));
-    Ok(SocketAddr::new(base.ip(), offset.context("no port left for so many gateways")?))
+    Ok(SocketAddr::new(base.ip(), offset.context("no port left for so many")?))
 }
 
 /// The processes that this one has started.

@@ -36,6 +36,7 @@ pub struct Server {
     child: Child,
     pub url: String,
     pub addr: SocketAddr,
+    page: SocketAddr,
     _directory: Option<tempfile::TempDir>,
 }
 
@@ -60,15 +61,27 @@ impl Server {
 
     fn spawn(directory: &Path, arguments: &[&str]) -> Server {
         let mut command = Command::new(LOCUS);
-        command.args(["start", "--stop-with-stdin", "--sql-addr", "127.0.0.1:0", "--data"]).arg(directory);
+        command
+            .args(["start", "--stop-with-stdin", "--sql-addr", "127.0.0.1:0", "--web-addr", "127.0.0.1:0", "--data"])
+            .arg(directory);
         // Its standard input is a pipe from this process: however the test ends, the server ends with it.
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.env_remove("LOCUS_LOG").spawn().expect("the server starts");
         let stdout = child.stdout.take().expect("a pipe");
-        let line = BufReader::new(stdout).lines().map_while(Result::ok).find(|line| line.starts_with("SQL: "));
-        let url = line.expect("the server says where it listens")[5..].to_owned();
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        let mut after = |start: &str| {
+            let line = lines.find(|line| line.starts_with(start)).expect("the server says where it listens");
+            line[start.len()..].to_owned()
+        };
+        let page = after("Page: http://").trim_end_matches('/').parse().expect("an address");
+        let url = after("SQL: ");
         let addr = address(&url);
-        Server { child, url, addr, _directory: None }
+        Server { child, url, addr, page, _directory: None }
+    }
+
+    /// Where the page is served.
+    pub fn page_addr(&self) -> SocketAddr {
+        self.page
     }
 
     pub fn pid(&self) -> u32 {

@@ -90,7 +90,7 @@ async fn sample_data_and_the_process_list() {
     let second = connect(demo.report["sql_urls"][1].as_str().unwrap()).await;
     assert_eq!(one(&second, spent).await, items);
     let roles: Vec<&str> = demo.processes().iter().filter_map(|process| process["role"].as_str()).collect();
-    assert_eq!(roles, ["node", "gateway", "gateway"]);
+    assert_eq!(roles, ["node", "gateway", "gateway", "web"]);
 
     let status =
         Command::new(LOCUS).args(["demo", "status", "--json", "--data"]).arg(&demo.directory).output().unwrap();

@@ -11,4 +11,5 @@ mod retry;
 mod sign_in;
 mod sql;
 mod views;
+mod web;
 mod wire;

@@ -27,6 +27,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Compile the page for the browser (arguments go to `xtask-web`, see `cargo xtask web --help`)
+    #[command(disable_help_flag = true)]
+    Web {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Compare with PostgreSQL by pgbench, in one run on this machine
     Bench(bench::Arguments),
     /// Run every built-in script of pgbench in every query mode on three nodes
@@ -42,6 +48,8 @@ fn main() -> Result<()> {
         Chore::Sim { arguments } => {
             run(cargo(&["run", "--quiet", "--package", "locus-jepsen", "--bin", "locus-sim", "--"])?.args(arguments))
         }
+        // A program of its own: what it needs would make every other chore wait for its compilation.
+        Chore::Web { arguments } => run(cargo(&["run", "--quiet", "--package", "xtask-web", "--"])?.args(arguments)),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Pgbench(arguments) => bench::builtins::run(&arguments),
         Chore::Failover(arguments) => bench::failover::run(&arguments),

@@ -18,7 +18,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("auth", &["base"]),
     ("gateway", &["base", "sql", "auth"]),
     ("jepsen", &["base", "storage", "txn", "sql", "auth", "gateway"]),
+    ("web-ui", &[]),
     ("xtask", &[]),
+    ("xtask/web", &[]),
     (".", &["base", "storage", "txn", "sql", "auth", "gateway", "jepsen"]),
 ];
 

@@ -1,0 +1,44 @@
+//! The page in a real browser: headless Chromium, driven by its own driver, on a cluster of real processes.
+//!
+//! Screenshots of every place, light and dark, are written to `$LOCUS_SCREENSHOTS` or the target's `tmp/screenshots`, for people
+//! to look at.
+
+mod driver;
+mod steps;
+
+#[path = "../black_box/common.rs"]
+#[allow(dead_code)]
+mod common;
+
+use common::{Demo, signal};
+use driver::Browser;
+use steps::{
+    cancel_a_statement, check_consistency, errors_are_marked, run_sql, sign_in, state_says, survives_a_reload,
+    visit_all,
+};
+
+/// One walk through everything: starting clusters and browsers is what takes long.
+#[tokio::test]
+async fn a_walk_through_the_page() {
+    let demo = Demo::start(&["--nodes", "3"]);
+    let url = demo.report["page_url"].as_str().expect("a page").to_owned();
+    let Some(browser) = Browser::start(&url, "light").await else { return };
+    sign_in(&browser, &url).await;
+    state_says(&browser, "3 nodes up, all").await;
+    run_sql(&browser).await;
+    errors_are_marked(&browser).await;
+    cancel_a_statement(&browser).await;
+    survives_a_reload(&browser).await;
+    check_consistency(&browser).await;
+    visit_all(&browser, &url).await;
+    signal(demo.pid("node", 3), "KILL");
+    state_says(&browser, "2 of 3 nodes up").await;
+    browser.screenshot("overview-degraded").await;
+    browser.no_errors().await;
+    browser.close().await;
+
+    let Some(dark) = Browser::start(&url, "dark").await else { return };
+    sign_in(&dark, &url).await;
+    visit_all(&dark, &url).await;
+    dark.close().await;
+}

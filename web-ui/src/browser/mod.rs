@@ -1,0 +1,75 @@
+//! What only a browser has: sockets, storage, the address bar, time.
+
+pub mod pg;
+pub mod socket;
+
+use leptos::prelude::{document, window};
+use wasm_bindgen::JsCast;
+
+/// Kept until the tab is closed.
+pub fn tab_storage() -> Option<web_sys::Storage> {
+    window().session_storage().ok().flatten()
+}
+
+/// Kept for ever.
+pub fn storage() -> Option<web_sys::Storage> {
+    window().local_storage().ok().flatten()
+}
+
+pub fn recall(storage: Option<web_sys::Storage>, name: &str) -> Option<String> {
+    storage?.get_item(name).ok().flatten()
+}
+
+pub fn keep(storage: Option<web_sys::Storage>, name: &str, value: &str) {
+    // A full or forbidden storage keeps nothing; the page works without.
+    let _ = storage.map(|storage| storage.set_item(name, value));
+}
+
+pub fn forget(storage: Option<web_sys::Storage>, name: &str) {
+    let _ = storage.map(|storage| storage.remove_item(name));
+}
+
+/// Milliseconds since the page was opened; never goes back.
+pub fn now() -> f64 {
+    window().performance().map_or(0.0, |performance| performance.now())
+}
+
+/// Waits without holding anybody up.
+pub async fn sleep(millis: i32) {
+    let promise = js_sys::Promise::new(&mut |resolve, _| {
+        // Without a timer there is no waiting; better than never going on.
+        if window().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis).is_err() {
+            let _ = resolve.call0(&wasm_bindgen::JsValue::NULL);
+        }
+    });
+    let _ = wasm_bindgen_futures::JsFuture::from(promise).await;
+}
+
+pub fn focus(id: &str) {
+    if let Some(element) =
+        document().get_element_by_id(id).and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok())
+    {
+        let _ = element.focus();
+    }
+}
+
+pub fn copy(text: &str) {
+    // The browser asks nobody and tells nobody.
+    let _ = window().navigator().clipboard().write_text(text);
+}
+
+/// Hands a text to the person as a file.
+pub fn download(name: &str, kind: &str, content: &str) {
+    let parts = js_sys::Array::of1(&content.into());
+    let options = web_sys::BlobPropertyBag::new();
+    options.set_type(kind);
+    let url = web_sys::Blob::new_with_str_sequence_and_options(&parts, &options)
+        .and_then(|blob| web_sys::Url::create_object_url_with_blob(&blob));
+    let anchor = document().create_element("a").ok().and_then(|a| a.dyn_into::<web_sys::HtmlAnchorElement>().ok());
+    if let (Ok(url), Some(anchor)) = (url, anchor) {
+        anchor.set_href(&url);
+        anchor.set_download(name);
+        anchor.click();
+        let _ = web_sys::Url::revoke_object_url(&url);
+    }
+}
