@@ -17,13 +17,20 @@ use steps::{
     visit_all,
 };
 
+/// The password in a URL.
+fn password(url: &str) -> String {
+    let (_, rest) = url.split_once("//locus:").expect("a password");
+    rest.split('@').next().expect("an address").to_owned()
+}
+
 /// One walk through everything: starting clusters and browsers is what takes long.
 #[tokio::test]
 async fn a_walk_through_the_page() {
     let demo = Demo::start(&["--nodes", "3"]);
     let url = demo.report["page_url"].as_str().expect("a page").to_owned();
+    let password = password(&demo.url());
     let Some(browser) = Browser::start(&url, "light").await else { return };
-    sign_in(&browser, &url).await;
+    sign_in(&browser, &url, &password).await;
     state_says(&browser, "3 nodes up, all").await;
     run_sql(&browser).await;
     errors_are_marked(&browser).await;
@@ -38,7 +45,7 @@ async fn a_walk_through_the_page() {
     browser.close().await;
 
     let Some(dark) = Browser::start(&url, "dark").await else { return };
-    sign_in(&dark, &url).await;
+    sign_in(&dark, &url, &password).await;
     visit_all(&dark, &url).await;
     dark.close().await;
 }

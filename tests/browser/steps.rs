@@ -7,9 +7,10 @@ use crate::{common::eventually, driver::Browser};
 const PLACES: [&str; 9] =
     ["overview", "nodes", "ranges", "statements", "sessions", "locks", "schema", "sql", "consistency"];
 
-pub async fn sign_in(browser: &Browser, url: &str) {
+pub async fn sign_in(browser: &Browser, url: &str, password: &str) {
     browser.client.goto(url).await.expect("the page opens");
     browser.find("#sign-in").await;
+    browser.fill("form.sign-in input[type=password]", password).await;
     browser.screenshot("sign-in").await;
     browser.accessible("sign-in").await;
     browser.click_until("#sign-in", "#title").await;
