@@ -205,17 +205,7 @@ impl Plan {
             let cluster = self.cluster.as_str();
             let own = match process.role.as_str() {
                 "node" => {
-                    vec![
-                        "node",
-                        "--id",
-                        &id,
-                        "--listen",
-                        &addr,
-                        "--peers",
-                        &nodes,
-                        "--data",
-                        &data,
-                    ]
+                    vec!["node", "--id", &id, "--listen", &addr, "--peers", &nodes, "--data", &data]
                 }
                 "gateway" => vec!["gateway", "--sql-addr", &addr, "--nodes", &nodes],
                 _ => vec!["web", "--listen", &addr, "--gateway", &gateway],

@@ -179,15 +179,21 @@ async fn one_time_codes_by_both_carriers_and_recovery_codes_once() {
     connect(url, "clerk", PASSWORD, "").await.expect("the password alone");
 }
 
-#[tokio::test]
-async fn fifty_sign_ins_with_one_code_over_two_gateways_let_one_in() {
-    let demo = Demo::start(&["--nodes", "1", "--gateways", "2", "--empty"]);
-    let urls: Vec<String> =
-        demo.report["sql_urls"].as_array().expect("URLs").iter().map(|url| url.as_str().unwrap().to_owned()).collect();
+/// The URLs of a cluster, its owner, and the secret of a clerk who signs in with codes.
+async fn clerk_of(demo: &Demo) -> (Vec<String>, Client, Vec<u8>) {
+    let urls = demo.report["sql_urls"].as_array().expect("URLs").iter();
+    let urls: Vec<String> = urls.map(|url| url.as_str().unwrap().to_owned()).collect();
     let pass = owner_pass(&demo.directory.join("secrets"));
     let owner = connect(&urls[0], "locus", &pass, "").await.expect("the owner gets in");
     run(&owner, &format!("CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'")).await;
     let (secret, _) = enrol(&owner, "clerk").await;
+    (urls, owner, secret)
+}
+
+#[tokio::test]
+async fn fifty_sign_ins_with_one_code_over_two_gateways_let_one_in() {
+    let demo = Demo::start(&["--nodes", "1", "--gateways", "2", "--empty"]);
+    let (urls, _, secret) = clerk_of(&demo).await;
     let options = format!("-c locus.otp={}", otp::code(&secret, now() / 30).expect("a code"));
     let attempts = (0..50).map(|number| connect(&urls[number % 2], "clerk", PASSWORD, &options));
     let outcomes = futures::future::join_all(attempts).await;
@@ -202,12 +208,7 @@ async fn fifty_sign_ins_with_one_code_over_two_gateways_let_one_in() {
 #[tokio::test]
 async fn while_a_node_is_cut_off_one_code_still_lets_in_one_at_most() {
     let demo = Demo::start(&["--nodes", "3", "--gateways", "2", "--empty"]);
-    let urls: Vec<String> =
-        demo.report["sql_urls"].as_array().expect("URLs").iter().map(|url| url.as_str().unwrap().to_owned()).collect();
-    let pass = owner_pass(&demo.directory.join("secrets"));
-    let owner = connect(&urls[0], "locus", &pass, "").await.expect("the owner gets in");
-    run(&owner, &format!("CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'")).await;
-    let (secret, _) = enrol(&owner, "clerk").await;
+    let (urls, owner, secret) = clerk_of(&demo).await;
     let leader = "SELECT leader FROM locus.ranges WHERE leader IS NOT NULL ORDER BY range_id DESC LIMIT 1";
     let leader: u64 = one(&owner, leader).await.parse().expect("a node");
     let options = format!("-c locus.otp={}", otp::code(&secret, now() / 30).expect("a code"));

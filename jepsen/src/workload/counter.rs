@@ -35,9 +35,7 @@ impl Scenario for Counter {
     type Step = Step;
 
     fn setup(&self, is_locus: bool) -> Vec<String> {
-        let mut statements = self.parts.create(is_locus);
-        statements.extend((0..PARTS).map(|part| self.parts.insert(part, "0")));
-        statements
+        self.parts.create_zeros(is_locus)
     }
 
     fn split(&self, rng: &mut Rng) -> Option<String> {

@@ -43,9 +43,7 @@ impl Scenario for Mutex {
     type Step = Step;
 
     fn setup(&self, is_locus: bool) -> Vec<String> {
-        let mut statements = self.rows.create(is_locus);
-        statements.extend((0..KEYS).map(|key| self.rows.insert(key, "0")));
-        statements
+        self.rows.create_zeros(is_locus)
     }
 
     fn split(&self, rng: &mut Rng) -> Option<String> {

@@ -72,9 +72,7 @@ impl Scenario for Past {
     type Step = Step;
 
     fn setup(&self, is_locus: bool) -> Vec<String> {
-        let mut statements = self.counters.create(is_locus);
-        statements.extend((0..KEYS).map(|key| self.counters.insert(key, "0")));
-        statements
+        self.counters.create_zeros(is_locus)
     }
 
     fn split(&self, rng: &mut Rng) -> Option<String> {

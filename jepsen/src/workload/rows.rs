@@ -38,6 +38,13 @@ impl Rows {
         statements
     }
 
+    /// As [`Rows::create`], with all keys there from the beginning: zeros.
+    pub fn create_zeros(&self, is_locus: bool) -> Vec<String> {
+        let mut statements = self.create(is_locus);
+        statements.extend((0..self.keys).map(|key| self.insert(key, "0")));
+        statements
+    }
+
     /// Cuts the table at a key.
     pub fn split_at(&self, key: u64) -> String {
         format!("ALTER TABLE {} SPLIT AT VALUES ({})", self.table, self.first_column(key))

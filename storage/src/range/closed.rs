@@ -114,11 +114,11 @@ impl Replica {
         let accesses = self.evaluator.access(&command).unwrap_or_default();
         let covered = accesses.iter().all(|access| state.descriptor.span.covers(&access.span));
         if epoch != state.descriptor.epoch || !covered {
-            // Behind or ahead of the asker; the leader knows.
-            let outdated = epoch < state.descriptor.epoch;
-            match outdated {
-                true => cx.out.range_changed(target, union(&accesses)),
-                false => cx.out.reply(target, ask_leader, None),
+            // Ahead of the asker, or behind: then the leader knows.
+            if epoch < state.descriptor.epoch {
+                cx.out.range_changed(target, union(&accesses));
+            } else {
+                cx.out.reply(target, ask_leader, None);
             }
             return Ok(());
         }
