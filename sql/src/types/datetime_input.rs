@@ -1,6 +1,6 @@
 //! Reading dates and times: ISO 8601 and the other forms that PostgreSQL takes, word by word.
 
-use super::{MICROS_PER_DAY, MICROS_PER_SECOND, MONTHS, WEEKDAYS, days_from_civil, make_date, timestamp_in_range};
+use super::{MICROS_PER_DAY, MICROS_PER_SECOND, MONTHS, WEEKDAYS, days_from_civil, timestamp_in_range};
 use crate::{
     error::{Result, SqlError, SqlState},
     types::{FormatOptions, format::DateOrder, timezone},
@@ -145,8 +145,11 @@ struct Words<'a> {
 
 fn parse(text: &str, options: &FormatOptions) -> std::result::Result<Parsed, Failure> {
     let mut parsed = Parsed::default();
-    let mut words = Words::default();
-    for word in text.split([' ', ',', '\t', '\n', '\r']).filter(|word| !word.is_empty()) {
+    let each = || text.split([' ', ',', '\t', '\n', '\r']).filter(|word| !word.is_empty());
+    // Known before the date is read: which years have a 29th of February depends on it.
+    let before_christ = each().any(|word| word.eq_ignore_ascii_case("bc"));
+    let mut words = Words { before_christ, ..Words::default() };
+    for word in each() {
         take_word(word, &mut parsed, &mut words, options)?;
     }
     if let (Some(micros), Some(afternoon)) = (parsed.micros, words.meridiem) {
@@ -160,10 +163,6 @@ fn parse(text: &str, options: &FormatOptions) -> std::result::Result<Parsed, Fai
     match (parsed.days, words.numbers.is_empty() && words.month.is_none()) {
         (None, false) => parsed.days = Some(date_of_words(&words, options)?),
         (Some(_), false) => return Err(Failure::Syntax),
-        (Some(days), true) if words.before_christ => {
-            let (year, month, day) = super::civil_from_days(days as i32);
-            parsed.days = make_date(1 - i64::from(year), month, day).map(i64::from);
-        }
         _ => {}
     }
     if parsed.days.is_none() && parsed.micros.is_none() && parsed.special.is_none() {
@@ -293,7 +292,8 @@ fn take_name(word: &str, parsed: &mut Parsed, words: &mut Words<'_>) -> std::res
     }
     match lower.as_str() {
         "allballs" => parsed.micros = Some(0),
-        "bc" => words.before_christ = true,
+        // Seen already.
+        "bc" => {}
         "ad" | "on" | "at" | "t" => {}
         "am" => words.meridiem = Some(false),
         "pm" => words.meridiem = Some(true),
@@ -341,7 +341,8 @@ fn take_date<'a>(
             // `20240506`
             let (year, rest) = word.split_at(word.len() - 4);
             let number = |text: &str| text.parse::<i64>().map_err(|_| Failure::OutOfRange);
-            parsed.days = Some(civil(number(year)?, number(&rest[..2])?, number(&rest[2..])?)?);
+            let year = astronomical(number(year)?, words.before_christ)?;
+            parsed.days = Some(civil(year, number(&rest[..2])?, number(&rest[2..])?)?);
             return Ok(());
         }
         if word.len() == 6 && parsed.days.is_some() {
@@ -356,6 +357,7 @@ fn take_date<'a>(
         // `2024.123`: day of the year.
         let (year, day) = (parts[0].parse::<i64>(), parts[1].parse::<i64>());
         if let (Ok(year @ 0..=YEAR_MAX), Ok(day)) = (year, day) {
+            let year = astronomical(year, words.before_christ)?;
             parsed.days = Some(days_from_civil(year, 1, 1) + day - 1);
             return Ok(());
         }
@@ -363,7 +365,7 @@ fn take_date<'a>(
     if parts.len() != 3 || parsed.days.is_some() {
         return Err(Failure::Syntax);
     }
-    let mut inner = Words::default();
+    let mut inner = Words { before_christ: words.before_christ, ..Words::default() };
     for part in &parts {
         if part.is_empty() {
             return Err(Failure::Syntax);
@@ -395,13 +397,16 @@ fn date_of_words(words: &Words<'_>, options: &FormatOptions) -> std::result::Res
     if year.len() <= 2 && !words.before_christ {
         full += if full < 70 { 2000 } else { 1900 };
     }
-    if full == 0 {
-        return Err(Failure::OutOfRange);
+    civil(astronomical(full, words.before_christ)?, month, day)
+}
+
+/// The year as it is counted with: 0 for 1 BC. People write no year 0.
+fn astronomical(year: i64, before_christ: bool) -> std::result::Result<i64, Failure> {
+    match (year, before_christ) {
+        (0, _) => Err(Failure::OutOfRange),
+        (_, true) => Ok(1 - year),
+        (_, false) => Ok(year),
     }
-    if words.before_christ {
-        full = 1 - full;
-    }
-    civil(full, month, day)
 }
 
 /// Enough for every type, and no danger to arithmetic.

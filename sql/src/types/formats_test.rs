@@ -41,6 +41,20 @@ fn value() -> impl Strategy<Value = (DataType, Value)> {
     ]
 }
 
+#[test]
+fn years_before_christ_have_their_own_leap_days() {
+    let options = FormatOptions::default();
+    let read = |text: &str| decode_text(text, DataType::DATE, -1, &options);
+    for text in ["0005-02-29 BC", "bc 0005-02-29", "00050229 BC", "29 feb 0005 bc"] {
+        let mut out = BytesMut::new();
+        encode_text(&read(text).unwrap(), DataType::DATE, &options, &mut out);
+        assert_eq!(out, "0005-02-29 BC", "{text}");
+    }
+    for text in ["0004-02-29 BC", "0005-02-29", "0000-01-01 BC"] {
+        assert!(read(text).is_err(), "{text}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
