@@ -409,6 +409,43 @@ pub struct CollectReply {
     pub intents: Vec<Blocker>,
 }
 
+/// What came back from a range, for those who count.
+pub trait Reply: serde::de::DeserializeOwned + Send {
+    /// Rows that the leader looked at, and rows that it sent.
+    fn rows(&self) -> (u64, u64) {
+        (0, 0)
+    }
+}
+
+impl Reply for ReadReply {
+    fn rows(&self) -> (u64, u64) {
+        match self {
+            ReadReply::Values(values) => (values.len() as u64, values.iter().flatten().count() as u64),
+            ReadReply::Rows(page) => (page.scanned, page.rows.len() as u64),
+            ReadReply::Blocked(_) => (0, 0),
+        }
+    }
+}
+
+impl Reply for LockReply {
+    fn rows(&self) -> (u64, u64) {
+        match self {
+            LockReply::Granted(rows) => {
+                (rows.len() as u64, rows.iter().filter(|row| row.value.is_some()).count() as u64)
+            }
+            _ => (0, 0),
+        }
+    }
+}
+
+impl Reply for () {}
+impl Reply for PrewriteReply {}
+impl Reply for RefreshReply {}
+impl Reply for PreventReply {}
+impl Reply for TxnStatus {}
+impl Reply for WaitReply {}
+impl Reply for BulkReply {}
+
 /// Replies of the commands that have nothing to say (`Unlock`, `Resolve`, `Heartbeat`, `ClearSpan`) are empty; `Abort` and
 /// `Query` answer [`TxnStatus`].
 impl Command {

@@ -25,8 +25,8 @@ pub mod server;
 pub mod testing;
 
 pub use client::{
-    CommitInfo, Faults, Isolation, LockedRow, Options, Savepoint, ScanPage, ScanRequest, Txn, TxnClient, TxnStats,
-    WaitView,
+    CommitInfo, Faults, Isolation, LockedRow, Options, RangeWork, Savepoint, ScanPage, ScanRequest, Txn, TxnClient,
+    TxnStats, WaitView,
 };
 pub use command::{Command, LockMode, Pushdown, RowSink, Verdict, WaitEdge, WaitPolicy};
 pub use error::{Error, Result, RetryReason};

@@ -41,7 +41,7 @@ use crate::{
     error::{Result, SqlError, SqlState},
     expr::{Expr, cast::CastContext},
     parse,
-    plan::{self, Mark, OutputColumn, Plan, Statement},
+    plan::{self, ExplainOptions, Mark, OutputColumn, Plan, Statement},
     types::{DataType, parse_type_name},
 };
 
@@ -249,20 +249,15 @@ impl<'a> Binder<'a> {
             ast::Statement::Insert(insert) => self.insert(insert, None),
             ast::Statement::Update(update) => self.update(update, None),
             ast::Statement::Delete(delete) => self.delete(delete, None),
-            ast::Statement::Explain { statement, analyze, verbose, options, .. } => {
-                self.explain(statement, *analyze, *verbose, options.as_deref().unwrap_or(&[]))
+            ast::Statement::Explain { statement, analyze, options, .. } => {
+                self.explain(statement, *analyze, options.as_deref().unwrap_or(&[]))
             }
             _ => Err(SqlError::unsupported("this statement")),
         }
     }
 
-    fn explain(
-        &self,
-        statement: &ast::Statement,
-        mut analyze: bool,
-        mut verbose: bool,
-        options: &[ast::UtilityOption],
-    ) -> Result<Output> {
+    fn explain(&self, statement: &ast::Statement, analyze: bool, options: &[ast::UtilityOption]) -> Result<Output> {
+        let (mut analyze, mut timing, mut summary) = (analyze, None, None);
         for option in options {
             let on = option
                 .arg
@@ -270,9 +265,10 @@ impl<'a> Binder<'a> {
                 .is_none_or(|arg| !matches!(arg.to_string().to_lowercase().trim_matches('\''), "false" | "off" | "0"));
             match option.name.value.to_lowercase().as_str() {
                 "analyze" => analyze = on,
-                "verbose" => verbose = on,
+                "timing" => timing = Some(on),
+                "summary" => summary = Some(on),
                 // Accepted: what they would add is not measured.
-                "costs" | "buffers" | "timing" | "summary" | "settings" | "wal" => {}
+                "verbose" | "costs" | "buffers" | "settings" | "wal" => {}
                 "format" if option.arg.as_ref().is_some_and(|arg| arg.to_string().eq_ignore_ascii_case("text")) => {}
                 "format" => return Err(SqlError::unsupported("this EXPLAIN format")),
                 other => {
@@ -283,10 +279,15 @@ impl<'a> Binder<'a> {
                 }
             }
         }
+        if timing == Some(true) && !analyze {
+            let message = "EXPLAIN option TIMING requires ANALYZE";
+            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, message));
+        }
+        let options = ExplainOptions { analyze, timing: timing.unwrap_or(true), summary: summary.unwrap_or(analyze) };
         let inner = self.statement(statement)?;
         let column = OutputColumn { name: "QUERY PLAN".to_owned(), ty: DataType::TEXT, typmod: -1, origin: None };
         Ok(Output {
-            statement: Statement::Explain { analyze, verbose, statement: Box::new(inner.statement) },
+            statement: Statement::Explain { options, statement: Box::new(inner.statement) },
             columns: Some(vec![column]),
         })
     }

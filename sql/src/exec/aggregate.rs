@@ -11,14 +11,14 @@ use super::{
     BATCH_ROWS, Run,
     basic::{eval_all, some},
     mismatch,
-    operator::{self, Operator},
+    operator::Operator,
     scan,
     sort::{compare, sort_values},
 };
 use crate::{
     error::Result,
     expr::aggregate::State,
-    plan::{AggregateCall, Plan},
+    plan::{AggregateCall, Plan, figures::NodeKey},
     types::{Row, Value},
 };
 
@@ -37,8 +37,8 @@ struct Slot {
 }
 
 impl Aggregate {
-    pub fn new(input: &Plan) -> Aggregate {
-        Aggregate { input: operator::build(input), output: None }
+    pub fn new(input: Box<dyn Operator>) -> Aggregate {
+        Aggregate { input, output: None }
     }
 
     async fn aggregate(&mut self, plan: &Plan, run: &mut Run<'_>) -> Result<Vec<Row>> {
@@ -50,7 +50,12 @@ impl Aggregate {
             positions.insert(Vec::new(), 0);
             table.push((Vec::new(), start(aggregates)?));
         }
-        if let Some(partial) = scan::partial_aggregates(input, groups, aggregates, run).await? {
+        // What is aggregated where the rows lie is work of the scan.
+        let stage = run.enter(NodeKey::from(&**input));
+        let partial = scan::partial_aggregates(input, groups, aggregates, run).await;
+        let pushed = partial.as_ref().ok().and_then(Option::as_ref).map(|partial| partial.len() as u64);
+        run.leave(stage, pushed.unwrap_or(0), pushed.is_some());
+        if let Some(partial) = partial? {
             for (key, states) in partial {
                 let position = group(&mut positions, &mut table, key, aggregates, run)?;
                 for (slot, state) in table[position].1.iter_mut().zip(states) {

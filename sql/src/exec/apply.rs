@@ -5,10 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{
-    Run, drain, mismatch,
-    operator::{self, Operator},
-};
+use super::{Run, drain, mismatch, operator::Operator};
 use crate::{
     error::{Result, SqlError, SqlState},
     plan::{ApplyKind, Plan},
@@ -42,7 +39,7 @@ impl Apply {
         let correlated =
             *self.correlated.get_or_insert_with(|| subplan.refers_to_outer(1) || (joins && subplan.is_volatile()));
         run.eval.outer.insert(0, Arc::from(row.as_slice()));
-        let mut operator = operator::build(subplan);
+        let mut operator = run.build(subplan);
         let rows = drain(&mut *operator, subplan, run).await;
         run.eval.outer.remove(0);
         let rows = Arc::new(rows?);

@@ -2,7 +2,8 @@
 //! with each call, so that a portal can be left half run and a plan can be shared by many executions.
 //!
 //! Reading order: `operator` (the trait, from plan to operators), `scan` and `lookup` (rows from the cluster), `rows` (what
-//! is known of a table's keys and values), `recheck` (locked rows that are newer), `basic`, `join`, `apply`, `aggregate`, `sort`, `set`, `window`, then `change`.
+//! is known of a table's keys and values), `recheck` (locked rows that are newer), `basic`, `join`, `apply`, `aggregate`, `sort`, `set`, `window`, then `change`; `explain`
+//! and `measure` tell about the others.
 
 mod aggregate;
 mod apply;
@@ -12,6 +13,7 @@ mod explain;
 mod join;
 mod lock;
 mod lookup;
+mod measure;
 mod memory;
 mod operator;
 mod recheck;
@@ -101,6 +103,8 @@ pub(crate) struct StatementState {
     pins: recheck::Pins,
     /// Rows that the leaders looked at, for EXPLAIN ANALYZE.
     scanned: u64,
+    /// What each node takes, for EXPLAIN ANALYZE.
+    measuring: Option<measure::Measuring>,
 }
 
 /// The context of one call, as operators see it.
@@ -116,7 +120,7 @@ pub(crate) struct Run<'a> {
 /// Starts a statement. The plan is shared with the cache; nothing is touched before the first `next_batch`.
 pub fn start(statement: Arc<Statement>) -> Cursor {
     let body = match &*statement {
-        Statement::Query(plan) => Body::Query(operator::build(plan)),
+        Statement::Query(plan) => Body::Query(operator::build(plan, false)),
         Statement::Change(change) => Body::Change(change::Running::new(change)),
         Statement::Explain { .. } => Body::Explain(explain::Running::default()),
     };
@@ -148,8 +152,8 @@ impl Cursor {
                 self.affected = running.affected();
                 Ok(batch)
             }
-            (Body::Explain(running), Statement::Explain { analyze, statement, verbose: _ }) => {
-                running.next(statement, *analyze, &mut run).await
+            (Body::Explain(running), Statement::Explain { options, statement }) => {
+                running.next(statement, *options, &mut run).await
             }
             _ => Err(mismatch()),
         }

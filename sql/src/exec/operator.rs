@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 
-use super::{Run, aggregate, apply, basic, change, join, lock, lookup, scan, sequence, set, sort, window};
+use super::{
+    Run, aggregate, apply, basic, change, join, lock, lookup, measure::Measured, scan, sequence, set, sort, window,
+};
 use crate::{error::Result, plan::Plan, types::Row};
 
 /// The state of one plan node. `plan` is always the node that the operator was built from.
@@ -12,8 +14,16 @@ pub(crate) trait Operator: Send {
     async fn next(&mut self, plan: &Plan, run: &mut Run<'_>) -> Result<Option<Vec<Row>>>;
 }
 
-pub(crate) fn build(plan: &Plan) -> Box<dyn Operator> {
-    match plan {
+impl Run<'_> {
+    /// Operators for a plan, at their beginning; in envelopes where the statement is measured.
+    pub(crate) fn build(&self, plan: &Plan) -> Box<dyn Operator> {
+        build(plan, self.state.measuring.is_some())
+    }
+}
+
+pub(crate) fn build(plan: &Plan, measured: bool) -> Box<dyn Operator> {
+    let build = |plan: &Plan| build(plan, measured);
+    let operator: Box<dyn Operator> = match plan {
         Plan::Values { .. } => Box::new(basic::Values::default()),
         Plan::Scan(scan) if scan.is_point() => Box::new(lookup::Points::default()),
         Plan::Scan(_) => Box::new(scan::RangeScan::default()),
@@ -24,7 +34,7 @@ pub(crate) fn build(plan: &Plan) -> Box<dyn Operator> {
         Plan::Join(node) => Box::new(join::HashJoin::new(build(&node.left), build(&node.right))),
         Plan::LookupJoin(node) => Box::new(lookup::LookupJoin::new(build(&node.input))),
         Plan::Apply { input, .. } => Box::new(apply::Apply::new(build(input))),
-        Plan::Aggregate { input, .. } => Box::new(aggregate::Aggregate::new(input)),
+        Plan::Aggregate { input, .. } => Box::new(aggregate::Aggregate::new(build(input))),
         Plan::Distinct { input, .. } => Box::new(set::Distinct::new(build(input))),
         Plan::Sort { input, .. } => Box::new(sort::Sort::new(build(input))),
         Plan::SetOperation { left, right, .. } => Box::new(set::SetOperation::new(build(left), build(right))),
@@ -36,5 +46,6 @@ pub(crate) fn build(plan: &Plan) -> Box<dyn Operator> {
         Plan::CteScan { .. } => Box::new(set::CteScan::default()),
         Plan::Recursive { .. } => Box::new(set::Recursive::default()),
         Plan::Change(change) => Box::new(change::ChangeOperator(change::Running::new(change))),
-    }
+    };
+    if measured { Box::new(Measured { inner: operator, started: false }) } else { operator }
 }

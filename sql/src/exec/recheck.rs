@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{Run, drain, operator, rows, scan::project};
+use super::{Run, drain, rows, scan::project};
 use crate::{
     encode::IndexLayout,
     error::Result,
@@ -25,7 +25,7 @@ pub(super) fn pin(layouts: &[IndexLayout], key: &Bytes, value: &[u8]) -> Result<
 /// Runs a plan again with these rows.
 pub(super) async fn run_again(plan: &Plan, pins: Pins, run: &mut Run<'_>) -> Result<Vec<Row>> {
     let outer = std::mem::replace(&mut run.state.pins, pins);
-    let mut operator = operator::build(plan);
+    let mut operator = run.build(plan);
     let rows = drain(&mut *operator, plan, run).await;
     run.state.pins = outer;
     rows

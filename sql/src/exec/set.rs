@@ -11,7 +11,7 @@ use super::{
     BATCH_ROWS, Run,
     basic::{eval_all, some},
     drain, mismatch,
-    operator::{self, Operator},
+    operator::Operator,
 };
 use crate::{
     error::Result,
@@ -150,7 +150,7 @@ impl Operator for Cte {
         let Plan::Cte { id, definition, input, .. } = plan else { return Err(mismatch()) };
         if !self.ready {
             self.ready = true;
-            let mut operator = operator::build(definition);
+            let mut operator = run.build(definition);
             let rows = drain(&mut *operator, definition, run).await?;
             run.state.ctes.insert(*id, Arc::new(rows));
         }
@@ -211,11 +211,11 @@ impl Operator for Recursive {
             }
             let working = std::mem::take(&mut self.working);
             run.state.ctes.insert(*id, Arc::new(working));
-            let mut operator = operator::build(step);
+            let mut operator = run.build(step);
             drain(&mut *operator, step, run).await?
         } else {
             self.started = true;
-            let mut operator = operator::build(initial);
+            let mut operator = run.build(initial);
             drain(&mut *operator, initial, run).await?
         };
         let fresh = self.fresh(rows, *distinct);

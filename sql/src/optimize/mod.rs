@@ -49,8 +49,8 @@ pub fn optimize(statement: Statement) -> Result<Statement> {
             Plan::Change(change) => Ok(Statement::Change(change)),
             _ => Err(crate::error::SqlError::internal("a change was optimised away")),
         },
-        Statement::Explain { analyze, verbose, statement } => {
-            Ok(Statement::Explain { analyze, verbose, statement: Box::new(optimize(*statement)?) })
+        Statement::Explain { options, statement } => {
+            Ok(Statement::Explain { options, statement: Box::new(optimize(*statement)?) })
         }
     }
 }

@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use super::{
     Access, AggregateCall, ApplyKind, Bound, Change, ConflictAction, JoinKind, Plan, Scan, SetOp, SortKey, Statement,
-    WindowFunction, table_of,
+    WindowFunction,
+    figures::{Figures, NodeKey},
+    table_of,
 };
 use crate::{
     catalog::{IndexColumn, Relation},
@@ -14,11 +16,19 @@ use crate::{
 
 /// The lines of a statement's plan.
 pub fn explain(statement: &Statement) -> Vec<String> {
-    let mut output = Output::default();
+    show_statement(statement, Output::default())
+}
+
+/// The same, and what each node took.
+pub fn explain_measured(statement: &Statement, figures: Figures) -> Vec<String> {
+    show_statement(statement, Output { figures: Some(figures), ..Output::default() })
+}
+
+fn show_statement(statement: &Statement, mut output: Output) -> Vec<String> {
     match statement {
         Statement::Query(plan) => output.plan(plan, 0, ""),
         Statement::Change(change) => output.change(change, 0, ""),
-        Statement::Explain { statement, .. } => return explain(statement),
+        Statement::Explain { statement, .. } => return show_statement(statement, output),
     }
     output.lines
 }
@@ -26,6 +36,9 @@ pub fn explain(statement: &Statement) -> Vec<String> {
 #[derive(Default)]
 struct Output {
     lines: Vec<String>,
+    figures: Option<Figures>,
+    /// The node that is written next.
+    next: Option<NodeKey>,
 }
 
 impl Output {
@@ -33,7 +46,13 @@ impl Output {
     fn node(&mut self, depth: usize, role: &str, text: &str) {
         let indent = "  ".repeat(depth.saturating_sub(1) * 2 + usize::from(depth > 0));
         let arrow = if depth == 0 { "" } else { "->  " };
-        self.lines.push(format!("{indent}{arrow}{role}{text}"));
+        let measured = self.figures.as_ref().zip(self.next.take());
+        let summary = measured.map(|(figures, key)| figures.summary(key)).unwrap_or_default();
+        let ranges = measured.map(|(figures, key)| figures.ranges(key)).unwrap_or_default();
+        self.lines.push(format!("{indent}{arrow}{role}{text}{summary}"));
+        for (range, work) in ranges {
+            self.note(depth, &range, work);
+        }
     }
 
     /// A property of the node above.
@@ -44,6 +63,7 @@ impl Output {
 
     fn plan(&mut self, plan: &Plan, depth: usize, role: &str) {
         let inner = depth + 1;
+        self.next = Some(NodeKey::from(plan));
         match plan {
             Plan::Values { rows, types } if rows.len() == 1 && types.is_empty() => self.node(depth, role, "Result"),
             Plan::Values { rows, .. } => self.node(depth, role, &format!("Values ({} rows)", rows.len())),
@@ -203,6 +223,7 @@ impl Output {
 
     fn change(&mut self, change: &Change, depth: usize, role: &str) {
         let table = &change.target().relation.name;
+        self.next = Some(NodeKey::from(change));
         match change {
             Change::Insert(insert) => {
                 self.node(depth, role, &format!("Insert on {table}"));

@@ -4,6 +4,7 @@
 
 pub mod change;
 pub mod display;
+pub mod figures;
 pub(crate) mod visit;
 
 use std::sync::Arc;
@@ -37,7 +38,18 @@ pub struct OutputColumn {
 pub enum Statement {
     Query(Plan),
     Change(Box<Change>),
-    Explain { analyze: bool, verbose: bool, statement: Box<Statement> },
+    Explain { options: ExplainOptions, statement: Box<Statement> },
+}
+
+/// What EXPLAIN is asked to tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ExplainOptions {
+    /// Run the statement.
+    pub analyze: bool,
+    /// Then tell the times of nodes and ranges.
+    pub timing: bool,
+    /// Then tell the time of the whole.
+    pub summary: bool,
 }
 
 impl Statement {
@@ -59,7 +71,7 @@ impl Statement {
         match self {
             Statement::Query(plan) => plan.writes(),
             Statement::Change(change) => Some(change.command()),
-            Statement::Explain { analyze, statement, .. } => statement.writes().filter(|_| *analyze),
+            Statement::Explain { options, statement } => statement.writes().filter(|_| options.analyze),
         }
     }
 }

@@ -8,9 +8,10 @@
 //! | `commit`, `batch` | 1PC, parallel commit, commit of large transactions |
 //! | `recovery`, `wait` | somebody is in the way: settle it or wait for it |
 //! | `open`, `heartbeat`, `background`, `end` | what it holds; what happens beside and after |
-//! | `sender` | one request per range, whatever splits |
+//! | `sender`, `trace` | one request per range, whatever splits; what was asked of which |
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use base::{Runtime, Span, Timestamp, TxnId};
+use base::{RangeId, Runtime, Span, Timestamp, TxnId};
 use bytes::Bytes;
 use storage::{Cluster, Stamp};
 
@@ -30,6 +31,7 @@ use crate::{
         read_set::ReadSet,
         savepoint::Savepoints,
         times::{At, Times},
+        trace::Trace,
         waiting::Waiting,
         write_buffer::{Buffered, WriteBuffer},
     },
@@ -53,11 +55,12 @@ mod recovery;
 mod savepoint;
 mod sender;
 mod times;
+mod trace;
 mod wait;
 mod waiting;
 mod write_buffer;
 
-pub use self::{savepoint::Savepoint, times::Isolation, waiting::WaitView};
+pub use self::{savepoint::Savepoint, times::Isolation, trace::RangeWork, waiting::WaitView};
 
 /// What all transactions of a gateway share. Cheap to clone.
 #[derive(Clone)]
@@ -66,6 +69,8 @@ pub struct TxnClient {
     pub runtime: Arc<dyn Runtime>,
     pub options: Arc<Options>,
     shared: Arc<Shared>,
+    /// Of one transaction's own copy.
+    trace: Option<Arc<Trace>>,
 }
 
 /// What runs beside the transactions of a gateway.
@@ -184,7 +189,7 @@ pub struct LockedRow {
 
 impl TxnClient {
     pub fn new(cluster: Arc<dyn Cluster>, runtime: Arc<dyn Runtime>, options: Options) -> TxnClient {
-        TxnClient { cluster, runtime, options: Arc::new(options), shared: Arc::default() }
+        TxnClient { cluster, runtime, options: Arc::new(options), shared: Arc::default(), trace: None }
     }
 
     /// Begins a SERIALIZABLE transaction, lazily: nothing is sent before the first operation.
@@ -237,6 +242,16 @@ impl Txn {
 
     pub fn stats(&self) -> TxnStats {
         self.stats
+    }
+
+    /// Begins, or ends, to note what is asked of each range.
+    pub fn set_trace(&mut self, on: bool) {
+        self.client.trace = on.then(Arc::default);
+    }
+
+    /// What was asked of the ranges since the last call, while noting was on.
+    pub fn take_trace(&mut self) -> BTreeMap<RangeId, RangeWork> {
+        self.client.trace.as_ref().map(|trace| trace.take()).unwrap_or_default()
     }
 
     /// The level asked for.

@@ -3,12 +3,11 @@
 
 use base::{Monotonic, Span};
 use futures::future::join_all;
-use serde::de::DeserializeOwned;
 use storage::Route;
 
 use crate::{
-    client::{TxnClient, TxnStats},
-    command::{self, Command, Key},
+    client::{RangeWork, TxnClient, TxnStats},
+    command::{self, Command, Key, Reply},
     error::{Error, Result},
 };
 
@@ -90,24 +89,30 @@ impl TxnClient {
     }
 
     /// Sends one request and decodes its reply. The flag tells whether it went through consensus.
-    pub(crate) async fn send<R: DeserializeOwned>(
+    pub(crate) async fn send<R: Reply>(
         &self,
         route: &Route,
         command: &Command,
         deadline: Monotonic,
     ) -> storage::Result<(R, bool)> {
+        let begun = self.trace.is_some().then(|| self.runtime.now());
         let anywhere = matches!(command, Command::Read(read) if read.anywhere);
         let evaluated = match anywhere {
             true => self.cluster.evaluate_past(route, command.encode(), deadline).await?,
             false => self.cluster.evaluate(route, command.encode(), deadline).await?,
         };
-        let reply = command::decode(&evaluated.reply)
+        let reply: R = command::decode(&evaluated.reply)
             .map_err(|error| storage::Error::Corrupt(format!("a reply that cannot be decoded: {error}")))?;
+        if let (Some(trace), Some(begun)) = (&self.trace, begun) {
+            let (scanned, rows) = reply.rows();
+            let time = self.runtime.now().since(begun);
+            trace.note(route.descriptor.id, RangeWork { requests: 1, scanned, rows, time });
+        }
         Ok((reply, evaluated.replicated))
     }
 
     /// Sends every group its command, all at once; one round trip for the client.
-    pub(crate) async fn send_groups<W: Send + Sync, R: DeserializeOwned + Send>(
+    pub(crate) async fn send_groups<W: Send + Sync, R: Reply>(
         &self,
         groups: Vec<Group<W>>,
         make: impl Fn(&W) -> Command + Sync,
@@ -150,7 +155,7 @@ impl TxnClient {
 
     /// Has every range do its share of `keys`, whatever splits happen meanwhile. Answers come in no particular order, each
     /// with the indexes of its keys.
-    pub(crate) async fn each_range<R: DeserializeOwned + Send>(
+    pub(crate) async fn each_range<R: Reply>(
         &self,
         keys: &[Key],
         make: impl Fn(&[usize]) -> Command + Sync,
@@ -176,7 +181,7 @@ impl TxnClient {
     }
 
     /// As [`TxnClient::each_range`], for spans. The replies come without the pieces they are about.
-    pub(crate) async fn each_span<R: DeserializeOwned + Send>(
+    pub(crate) async fn each_span<R: Reply>(
         &self,
         spans: &[Span],
         make: impl Fn(&[Span]) -> Command + Sync,
@@ -202,7 +207,7 @@ impl TxnClient {
     }
 
     /// One command for the range of one key.
-    pub(crate) async fn at_key<R: DeserializeOwned + Send>(
+    pub(crate) async fn at_key<R: Reply>(
         &self,
         key: &Key,
         command: Command,

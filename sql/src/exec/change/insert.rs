@@ -14,13 +14,13 @@ use super::{
 use crate::{
     catalog::change::backfill::{BulkFailure, write_entries},
     error::{Result, SqlError, SqlState},
-    exec::{Context, Run, StatementState, basic::eval_all, drain, operator, rows, sequence},
+    exec::{Context, Run, StatementState, basic::eval_all, drain, rows, sequence},
     plan::{ConflictAction, Insert, OnConflict, Plan, Target},
     types::{Row, Value},
 };
 
 pub(super) async fn run(insert: &Insert, run: &mut Run<'_>) -> Result<Outcome> {
-    let mut source = operator::build(&insert.source);
+    let mut source = run.build(&insert.source);
     let rows = drain(&mut *source, &insert.source, run).await?;
     let mut inserting = Inserting::default();
     inserting.insert(insert, rows, run).await?;

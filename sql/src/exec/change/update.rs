@@ -16,7 +16,7 @@ use crate::{
     exec::{
         Run,
         basic::eval_all,
-        drain, mismatch, operator,
+        drain, mismatch,
         recheck::{self, Pins},
         rows,
     },
@@ -114,7 +114,7 @@ fn returned(returning: &Returning, row: &Row, run: &mut Run<'_>) -> Result<Row> 
 
 /// The rows that the source gives with their keys, each once however often a join brings it.
 async fn matched(source: &Plan, target: &Target, run: &mut Run<'_>) -> Result<Vec<(Row, Bytes)>> {
-    let mut operator = operator::build(source);
+    let mut operator = run.build(source);
     let rows = drain(&mut *operator, source, run).await?;
     let key_slot = target.relation.columns().len();
     let mut seen = BTreeSet::new();
