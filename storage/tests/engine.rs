@@ -1,6 +1,6 @@
 //! Both engines run the same golden scripts (`scripts/engine`), and random operations side by side.
 
-use std::{collections::BTreeMap, error::Error, fmt::Write, path::Path, sync::Arc};
+use std::{collections::BTreeMap, error::Error, ffi::OsString, fmt::Write, path::Path, sync::Arc};
 
 use goldenscript::{Command, Context, Runner};
 use proptest::prelude::*;
@@ -66,15 +66,27 @@ impl Host for Rocks {
         &self.engine
     }
 
-    /// Goes on with a copy of the files as they are now. (Closing the store would flush it.)
+    /// Goes on with a copy of the files as they are now. (Closing the store would flush it.) A flush or compaction in the
+    /// background may move files under the copy's feet; a copy counts only if the directory stood still meanwhile.
     fn crash(&mut self) {
-        let copy = tempfile::tempdir().expect("temporary directory");
-        for entry in std::fs::read_dir(self.dir.path()).expect("read_dir") {
-            let entry = entry.expect("entry");
-            std::fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("copy");
-        }
+        let copy = loop {
+            let before = files(self.dir.path());
+            let copy = tempfile::tempdir().expect("temporary directory");
+            let copied =
+                before.keys().all(|name| std::fs::copy(self.dir.path().join(name), copy.path().join(name)).is_ok());
+            if copied && files(self.dir.path()) == before {
+                break copy;
+            }
+        };
         *self = Rocks { engine: open(copy.path()), dir: copy };
     }
+}
+
+/// The store's files by name, with their lengths. RocksDB's own journal, `LOG`, says nothing of the store and is left out.
+fn files(dir: &Path) -> BTreeMap<OsString, u64> {
+    let entries = std::fs::read_dir(dir).expect("read_dir").map(|entry| entry.expect("entry"));
+    let lengths = entries.filter_map(|entry| Some((entry.file_name(), entry.metadata().ok()?.len())));
+    lengths.filter(|(name, _)| name != "LOG").collect()
 }
 
 struct Script<H> {
