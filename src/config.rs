@@ -25,6 +25,9 @@ pub struct File {
     /// Of a node; and of a gateway where its own part does not say.
     pub secrets: Option<PathBuf>,
     pub insecure: Option<bool>,
+    /// Of nodes and gateways that fetch their certificates: where the authority answers, and a token to join with.
+    pub authority: Option<String>,
+    pub join: Option<String>,
     /// The nodes of the cluster: `nodes = { 1 = "10.0.0.1:7501", … }`.
     pub nodes: BTreeMap<String, String>,
     pub node: NodeSettings,

@@ -15,6 +15,7 @@ use tokio::{net::TcpListener, runtime::Handle};
 use txn::TxnClient;
 
 use crate::{
+    cert::{self, Joining},
     config::{DEFAULT_CLUSTER, DEFAULT_SQL_ADDR, File, GatewaySettings, NodeList},
     process::StopSignal,
     secrets::{self, Holder, Secrets},
@@ -36,6 +37,8 @@ pub struct GatewayArgs {
     #[arg(long, env = "LOCUS_CLUSTER", value_name = "NAME")]
     cluster: Option<String>,
     #[command(flatten)]
+    joining: Joining,
+    #[command(flatten)]
     settings: GatewaySettings,
 }
 
@@ -49,9 +52,13 @@ pub async fn run(arguments: GatewayArgs, file: &File, stop: StopSignal) -> Resul
     }
     let cluster = arguments.cluster.or_else(|| file.cluster.clone()).unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
     let settings = arguments.settings.over(&file.gateway_settings());
+    let (sql_addr, joining) = (sql_addr(arguments.sql_addr, file), arguments.joining.over(file)?);
+    if !settings.is_insecure() {
+        joining.bring(settings.secrets.as_deref(), Holder::Gateway, Some(sql_addr)).await?;
+    }
     let transport = secrets::transport(settings.secrets.as_deref(), settings.is_insecure(), Holder::Gateway)?;
     let client = Arc::new(TcpClient::new(&cluster, &nodes, &transport, &Handle::current()));
-    let listener = listen(sql_addr(arguments.sql_addr, file)).await?;
+    let listener = listen(sql_addr).await?;
     serve(client, nodes, listener, &settings, stop).await
 }
 
@@ -116,10 +123,13 @@ fn prepare_security(
     }
     match &settings.secrets {
         Some(directory) => {
-            let secrets = Secrets::open(directory, &[address.ip()])?;
+            let secrets = Secrets::open(directory)?;
             security.cluster_key = Some(secrets.key());
             if !security.insecure {
-                front.tls = Some(secrets.tls()?);
+                front.tls = Some(secrets.tls(&[address.ip()])?);
+                let directory = directory.clone();
+                let list = move || cert::list::rows(&directory).map_err(|error| format!("{error:#}"));
+                security.certificates = Some(Arc::new(list));
             }
         }
         None if security.insecure => {}

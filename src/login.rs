@@ -1,10 +1,10 @@
-//! `locus login` and `locus key`: what people keep instead of a password. `locus cert`: what processes show to each other.
+//! `locus login` and `locus key`: what people keep instead of a password.
 
 use std::{
     fs::OpenOptions,
     io::Write,
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -12,10 +12,7 @@ use anyhow::{Context, Result, bail};
 use auth::keys::Pin;
 use clap::{Args, Subcommand};
 
-use crate::{
-    config,
-    secrets::{self, Holder},
-};
+use crate::{config, secrets};
 
 #[derive(Args)]
 pub struct LoginArgs {
@@ -27,17 +24,29 @@ pub struct LoginArgs {
     otp: Option<String>,
 }
 
+pub const NO_PSQL: &str = "cannot run psql (Debian: apt-get install postgresql-client)";
+
+/// psql on a database; as the owner of the secrets, where they are given.
+pub fn psql(url: &str, secrets: Option<&Path>) -> Result<Command> {
+    let mut command = Command::new("psql");
+    if let Some(directory) = secrets {
+        command.env("PGPASSWORD", secrets::Secrets::existing(directory)?.owner_pass());
+    }
+    command.arg(url);
+    Ok(command)
+}
+
 /// Signs in and prints a ticket that pools and graphical tools can keep.
 pub fn login(arguments: &LoginArgs) -> Result<()> {
-    let mut command = Command::new("psql");
-    command.args([&arguments.url, "--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--field-separator= "]);
+    let mut command = psql(&arguments.url, None)?;
+    command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--field-separator= "]);
     command.args(["--command", "CREATE TICKET"]);
     if let Some(otp) = &arguments.otp {
         // Not on the command line, where others could see it.
         command.env("PGOPTIONS", format!("-c locus.otp={otp}"));
     }
     command.env("PGAPPNAME", "locus login").stdin(Stdio::inherit()).stderr(Stdio::inherit());
-    let output = command.output().context("cannot run psql (Debian: apt-get install postgresql-client)")?;
+    let output = command.output().context(NO_PSQL)?;
     if !output.status.success() {
         bail!("no ticket");
     }
@@ -66,24 +75,6 @@ enum KeyAction {
         #[arg(long, value_name = "DIR", default_value = ".")]
         out: PathBuf,
     },
-}
-
-#[derive(Args)]
-pub struct CertArgs {
-    /// Whose: node-N or gateway
-    holder: Holder,
-    /// Directory with the authority's key
-    #[arg(long, env = "LOCUS_SECRETS", value_name = "DIR")]
-    secrets: PathBuf,
-    /// Directory to put it into, together with the authority's certificate: to be brought to the other machine
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-}
-
-pub fn cert(arguments: &CertArgs) -> Result<()> {
-    secrets::hand_out(&arguments.secrets, &arguments.out, arguments.holder)?;
-    println!("{}", arguments.out.display());
-    Ok(())
 }
 
 pub fn key(arguments: &KeyArgs) -> Result<()> {

@@ -4,6 +4,7 @@
 //!
 //! Reading order: [`config`] says what can be set, [`node`] and [`gateway`] run a tier, [`start`] both, [`demo`] many.
 
+mod cert;
 mod config;
 mod demo;
 mod gateway;
@@ -11,6 +12,7 @@ mod jepsen;
 mod logging;
 mod login;
 mod node;
+mod otp;
 mod planted;
 mod process;
 mod secrets;
@@ -19,11 +21,7 @@ mod status;
 mod table;
 mod web;
 
-use std::{
-    os::unix::process::CommandExt,
-    path::PathBuf,
-    process::{Command, ExitCode},
-};
+use std::{os::unix::process::CommandExt, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
@@ -82,8 +80,10 @@ enum Subcommands {
     Login(login::LoginArgs),
     /// Keys of users
     Key(login::KeyArgs),
-    /// Make a certificate for a node or a gateway on another machine
-    Cert(login::CertArgs),
+    /// One-time passwords of users
+    Otp(otp::OtpArgs),
+    /// The certificates of the cluster's processes: join, list, rotate, revoke
+    Cert(cert::CertArgs),
 }
 
 #[derive(Args)]
@@ -114,16 +114,17 @@ fn run(cli: Cli) -> Result<ExitCode> {
     file.plant(cli.global.planted_fault);
     let filter = cli.global.log.clone().or_else(|| file.log.clone());
     // Tools that print to the terminal log only what goes wrong.
-    let quiet = matches!(
-        cli.command,
-        Subcommands::Status(_) | Subcommands::Sql(_) | Subcommands::Demo(_) | Subcommands::Jepsen(_)
-    );
+    let quiet = match &cli.command {
+        Subcommands::Status(_) | Subcommands::Sql(_) | Subcommands::Demo(_) | Subcommands::Jepsen(_) => true,
+        Subcommands::Cert(arguments) => arguments.is_tool(),
+        _ => false,
+    };
     logging::start(filter.as_deref().unwrap_or(if quiet { "warn" } else { "info" }), cli.global.log_file.as_deref())?;
     match &cli.command {
         Subcommands::Sql(arguments) => return psql(arguments),
         Subcommands::Login(arguments) => return login::login(arguments).map(|()| ExitCode::SUCCESS),
         Subcommands::Key(arguments) => return login::key(arguments).map(|()| ExitCode::SUCCESS),
-        Subcommands::Cert(arguments) => return login::cert(arguments).map(|()| ExitCode::SUCCESS),
+        Subcommands::Otp(arguments) => return otp::run(arguments).map(|()| ExitCode::SUCCESS),
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
@@ -137,7 +138,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Subcommands::Web(arguments) => web::run(arguments, &file, stop).await,
             Subcommands::Status(arguments) => status::run(arguments).await,
             Subcommands::Jepsen(arguments) => return jepsen::run(arguments, cli.global.planted_fault, stop).await,
-            Subcommands::Sql(_) | Subcommands::Login(_) | Subcommands::Key(_) | Subcommands::Cert(_) => Ok(()),
+            Subcommands::Cert(arguments) => cert::run(arguments, stop).await,
+            Subcommands::Sql(_) | Subcommands::Login(_) | Subcommands::Key(_) | Subcommands::Otp(_) => Ok(()),
         }
         .map(|()| ExitCode::SUCCESS)
     });
@@ -148,10 +150,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
 
 /// Becomes psql.
 fn psql(arguments: &SqlArgs) -> Result<ExitCode> {
-    let mut command = Command::new("psql");
-    if let Some(directory) = &arguments.secrets {
-        command.env("PGPASSWORD", secrets::Secrets::existing(directory)?.owner_pass());
-    }
-    let error = command.arg(&arguments.url).args(&arguments.arguments).exec();
-    Err(error).context("cannot run psql (Debian: apt-get install postgresql-client)")
+    let mut command = login::psql(&arguments.url, arguments.secrets.as_deref())?;
+    let error = command.args(&arguments.arguments).exec();
+    Err(error).context(login::NO_PSQL)
 }

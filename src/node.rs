@@ -8,6 +8,7 @@ use clap::Args;
 use storage::shell::{Node, NodeOptions};
 
 use crate::{
+    cert::Joining,
     config::{DEFAULT_CLUSTER, File, NodeList, NodeSettings, default_data},
     process::StopSignal,
     secrets::{self, Holder},
@@ -37,6 +38,8 @@ pub struct NodeArgs {
     #[arg(long, env = "LOCUS_INSECURE", num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     insecure: Option<bool>,
     #[command(flatten)]
+    joining: Joining,
+    #[command(flatten)]
     settings: NodeSettings,
 }
 
@@ -56,6 +59,10 @@ pub async fn run(arguments: NodeArgs, file: &File, mut stop: StopSignal) -> Resu
     let insecure = arguments.insecure.or(file.insecure).unwrap_or(false);
     if insecure {
         tracing::warn!("INSECURE: this node believes whoever connects, and encrypts nothing");
+    }
+    let joining = arguments.joining.over(file)?;
+    if !insecure {
+        joining.bring(secrets.as_deref(), Holder::Node(id), None).await?;
     }
     let mut options = NodeOptions::new(id, arguments.listen, peers);
     options.transport = secrets::transport(secrets.as_deref(), insecure, Holder::Node(id))?;

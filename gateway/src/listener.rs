@@ -23,7 +23,7 @@ use crate::{
     error::{End, error_response, state},
     sign_in,
     startup::{self, Opening, Packet},
-    tls::Tls,
+    tls::{Identity, Tls},
     wire::{Io, Wire},
 };
 
@@ -127,7 +127,8 @@ impl Gateway {
             return;
         };
         let mut wire = Wire::new(io, MESSAGE_BYTES_BEFORE_SIGN_IN.min(self.options.message_bytes_max));
-        let opened = startup::open(&mut wire, self.options.tls.as_ref());
+        let identity = self.options.tls.as_ref().map(Tls::identity);
+        let opened = startup::open(&mut wire, identity.as_deref());
         let packet = match timeout(self.options.startup_timeout, opened).await {
             Ok(Ok(Opening::Session(packet))) => packet,
             Ok(Ok(Opening::Cancel { pid, secret })) => return self.registry.cancel(pid, secret),
@@ -145,7 +146,8 @@ impl Gateway {
             return refuse(&mut wire, End::shutdown()).await;
         }
         let registration = self.registry.register(self.runtime.random_u64() as i32);
-        let established = self.establish(&mut wire, packet, peer, registration.pid, registration.secret);
+        let established =
+            self.establish(&mut wire, packet, peer, identity.as_deref(), (registration.pid, registration.secret));
         let session = match timeout(self.options.startup_timeout, established).await {
             Ok(Ok(session)) => session,
             Ok(Err(end)) => return refuse(&mut wire, end).await,
@@ -175,11 +177,11 @@ impl Gateway {
         wire: &mut Wire,
         packet: Packet,
         peer: SocketAddr,
-        pid: i32,
-        secret: i32,
+        identity: Option<&Identity>,
+        (pid, secret): (i32, i32),
     ) -> Result<Session, End> {
         packet.negotiate(wire)?;
-        let end_point = self.options.tls.as_ref().map(|tls| &*tls.end_point);
+        let end_point = identity.map(|identity| &*identity.end_point);
         let SignedIn { role, factors } = sign_in::sign_in(wire, &packet, peer.ip(), &self.database, end_point).await?;
         wire.set_message_bytes_max(self.options.message_bytes_max);
         self.check_limit(&role)?;

@@ -7,7 +7,7 @@ use sql::{SqlError, SqlState, settings::ONE_TIME_CODE};
 use crate::{
     error::{End, state},
     message::{SqlErrorText, utf8},
-    tls::Tls,
+    tls::Identity,
     wire::Wire,
 };
 
@@ -38,17 +38,17 @@ pub(crate) struct Packet {
 }
 
 /// Answers requests for encryption until the client says what it wants.
-pub(crate) async fn open(wire: &mut Wire, tls: Option<&Tls>) -> Result<Opening, End> {
+pub(crate) async fn open(wire: &mut Wire, identity: Option<&Identity>) -> Result<Opening, End> {
     let (mut asked_ssl, mut asked_gss) = (false, false);
     loop {
         let mut packet = wire.next_startup().await?;
         match packet.get_u32() {
             CODE_SSL if !asked_ssl => {
                 asked_ssl = true;
-                wire.output().extend_from_slice(if tls.is_some() { b"S" } else { b"N" });
+                wire.output().extend_from_slice(if identity.is_some() { b"S" } else { b"N" });
                 wire.flush().await?;
-                if let Some(tls) = tls {
-                    wire.encrypt(tls).await?;
+                if let Some(identity) = identity {
+                    wire.encrypt(identity).await?;
                 }
             }
             CODE_GSS if !asked_gss => {

@@ -5,6 +5,7 @@
 use std::{io, sync::Arc};
 
 use auth::keys;
+use parking_lot::Mutex;
 use tokio_rustls::rustls::{
     self, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -13,17 +14,36 @@ use tokio_rustls::rustls::{
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 
-/// What a gateway needs to speak TLS.
+/// What a gateway shows to clients. Clones share it.
 #[derive(Clone)]
-pub struct Tls {
+pub struct Tls(Arc<Mutex<Arc<Identity>>>);
+
+/// What one connection speaks TLS with, from its first byte to its last.
+pub(crate) struct Identity {
     pub(crate) config: Arc<ServerConfig>,
     /// What channel binding binds to.
-    pub(crate) end_point: Arc<[u8]>,
+    pub(crate) end_point: Box<[u8]>,
 }
 
 impl Tls {
     /// From a certificate chain and its key, in PEM.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> io::Result<Tls> {
+        Ok(Tls(Arc::new(Mutex::new(Arc::new(Identity::from_pem(chain, key)?)))))
+    }
+
+    /// New connections see this certificate; those that are open go on.
+    pub fn replace(&self, chain: &[u8], key: &[u8]) -> io::Result<()> {
+        *self.0.lock() = Arc::new(Identity::from_pem(chain, key)?);
+        Ok(())
+    }
+
+    pub(crate) fn identity(&self) -> Arc<Identity> {
+        self.0.lock().clone()
+    }
+}
+
+impl Identity {
+    fn from_pem(chain: &[u8], key: &[u8]) -> io::Result<Identity> {
         let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
             .collect::<Result<_, _>>()
@@ -38,7 +58,7 @@ impl Tls {
             .with_client_cert_verifier(Arc::new(AnyKey { provider }))
             .with_single_cert(chain, key)
             .map_err(io::Error::other)?;
-        Ok(Tls { config: Arc::new(config), end_point })
+        Ok(Identity { config: Arc::new(config), end_point })
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{error::End, tls::Tls};
+use crate::{error::End, tls::Identity};
 
 /// The protocol's own limit of a message; a greater length (or a negative one) cannot be a message at all.
 const PROTOCOL_MESSAGE_BYTES_MAX: usize = 0x3fff_ffff;
@@ -88,12 +88,12 @@ impl Wire {
 
     /// Wraps the stream in TLS. Refused when the client has sent more than it should have: those bytes came in clear and must
     /// not be taken for encrypted ones.
-    pub(crate) async fn encrypt(&mut self, tls: &Tls) -> Result<(), End> {
+    pub(crate) async fn encrypt(&mut self, identity: &Identity) -> Result<(), End> {
         if !self.input.is_empty() {
             return Err(End::violation("received unencrypted data after SSL request"));
         }
         let plain = std::mem::replace(&mut self.io, Box::new(tokio::io::empty()));
-        match TlsAcceptor::from(tls.config.clone()).accept(plain).await {
+        match TlsAcceptor::from(identity.config.clone()).accept(plain).await {
             Ok(stream) => {
                 let certificates = stream.get_ref().1.peer_certificates();
                 self.pin = certificates.and_then(|shown| shown.first()).and_then(|first| Pin::of_certificate(first));

@@ -315,7 +315,7 @@ impl Cluster {
     /// Starts what does not run, waits until SQL answers at every gateway, and loads the sample data the first time.
     pub async fn bring_up(&mut self, patience: Duration, with_sample: bool) -> Result<()> {
         // Before the gateways, which would otherwise all make them at once.
-        Secrets::open(&Plan::secrets(&self.directory), &[])?;
+        Secrets::open(&Plan::secrets(&self.directory))?;
         for position in 0..self.plan.processes.len() {
             if !self.plan.processes[position].is_alive() {
                 self.spawn(position)?;
@@ -376,12 +376,13 @@ impl Cluster {
     async fn wait_for(&mut self, gateway: &Process, patience: Duration) -> Result<()> {
         let pass = Secrets::existing(&Plan::secrets(&self.directory))?;
         let insecure = self.plan.insecure;
+        let mut last = String::new();
         let answered = async {
             loop {
                 let pass = (!insecure).then(|| pass.owner_pass());
                 match run(&gateway.url(pass.as_deref()), "SELECT 1").await {
                     Ok(()) => return,
-                    Err(error) => tracing::debug!(%error, addr = %gateway.addr, "not ready"),
+                    Err(error) => last = format!("{error:#}"),
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -392,7 +393,8 @@ impl Cluster {
                 bail!("{name} has ended while the cluster started\n{}", self.log_tail(&name));
             }
             () = tokio::time::sleep(patience) => {
-                bail!("SQL does not answer after {} s; see {}", patience.as_secs(), self.directory.join("logs").display());
+                let logs = self.directory.join("logs");
+                bail!("SQL does not answer after {} s ({last}); see {}", patience.as_secs(), logs.display());
             }
         }
     }

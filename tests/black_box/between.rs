@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
@@ -12,9 +12,9 @@ use std::{
 
 use base::NodeId;
 use storage::{
-    message::RequestBody,
+    message::{RequestBody, ResponseBody},
     router::{CallError, NodeClient},
-    shell::{PeerTls, TcpClient, Transport},
+    shell::{Credentials, PeerTls, Pem, TcpClient, Transport},
 };
 use tokio::runtime::Handle;
 
@@ -23,15 +23,16 @@ use crate::{
     sign_in,
 };
 
+const CLUSTER: &str = "between";
 const MARKER: &str = "a-word-that-is-in-no-other-message";
 
 /// A process that ends with this one. Its address is on the first line that begins so.
-struct Process(Child, SocketAddr);
+pub struct Process(Child, pub SocketAddr);
 
 impl Process {
-    fn start(arguments: &[&str], says: &str) -> Process {
+    pub fn start(arguments: &[&str], says: &str) -> Process {
         let mut command = Command::new(LOCUS);
-        command.args(arguments).args(["--stop-with-stdin", "--cluster", "between"]).env_remove("LOCUS_LOG");
+        command.args(arguments).arg("--stop-with-stdin").env_remove("LOCUS_LOG");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("locus runs");
         let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
         let line = lines.into_iter().find(|line| line.starts_with(says)).expect("it says where it listens");
@@ -39,10 +40,19 @@ impl Process {
         Process(child, address)
     }
 
-    fn node(id: u64, data: &Path, security: &[&str]) -> Process {
+    pub fn node(id: u64, data: &Path, security: &[&str]) -> Process {
         let (id, data) = (id.to_string(), data.display().to_string());
-        let arguments = ["node", "--id", &id, "--listen", "127.0.0.1:0", "--data", &data];
+        let arguments = ["node", "--id", &id, "--listen", "127.0.0.1:0", "--data", &data, "--cluster", CLUSTER];
         Process::start(&[&arguments, security].concat(), "node ")
+    }
+
+    pub fn gateway(nodes: &str, security: &[&str]) -> Process {
+        let arguments = ["gateway", "--sql-addr", "127.0.0.1:0", "--nodes", nodes, "--cluster", CLUSTER];
+        Process::start(&[&arguments, security].concat(), "SQL: ")
+    }
+
+    pub fn url(&self) -> String {
+        format!("postgresql://locus@{}/locus", self.1)
     }
 }
 
@@ -87,12 +97,9 @@ async fn is_readable(security: &[&str], secrets: Option<&Path>) -> bool {
     let directory = tempfile::tempdir().expect("a directory");
     let node = Process::node(1, &directory.path().join("node"), security);
     let (address, heard) = tap(node.1);
-    let nodes = format!("1={address}");
-    let arguments = ["gateway", "--sql-addr", "127.0.0.1:0", "--nodes", &nodes];
-    let gateway = Process::start(&[&arguments, security].concat(), "SQL: ");
-    let url = format!("postgresql://locus@{}/locus", gateway.1);
+    let gateway = Process::gateway(&format!("1={address}"), security);
     let password = secrets.map_or(String::new(), sign_in::owner_pass);
-    let client = sign_in::connect(&url, "locus", &password, "").await.expect("a session");
+    let client = sign_in::connect(&gateway.url(), "locus", &password, "").await.expect("a session");
     client.batch_execute(&format!("CREATE TABLE t (a text); INSERT INTO t VALUES ('{MARKER}')")).await.expect("a row");
     assert_eq!(one(&client, "SELECT a FROM t").await, MARKER);
     let heard = heard.lock().expect("no panic");
@@ -110,27 +117,56 @@ async fn what_processes_say_to_each_other_is_not_readable() {
 }
 
 /// The transport of a holder, whose certificate is made by this directory's authority.
-fn transport(secrets: &Path, holder: &str) -> Transport {
+pub fn transport(secrets: &Path, holder: &str) -> Transport {
     let out = tempfile::tempdir().expect("a directory");
-    let output = Command::new(LOCUS)
-        .args(["cert", holder, "--secrets"])
-        .arg(secrets)
-        .arg("--out")
-        .arg(out.path())
-        .output()
-        .expect("locus runs");
-    assert!(output.status.success(), "{output:?}");
+    locus(&["cert", "issue", holder, "--secrets", text(secrets), "--out", text(out.path())]).expect("a certificate");
+    Transport::Tls(PeerTls::new(credentials(out.path(), holder).expect("certificates")))
+}
+
+/// What a directory has for this holder.
+pub fn credentials(directory: &Path, holder: &str) -> io::Result<Credentials> {
     let file = if holder == "gateway" { "gateway-peer" } else { holder };
-    let read = |name: &str| std::fs::read(out.path().join(name)).expect("a file");
-    let tls = PeerTls::from_pem(&read("ca.crt"), &read(&format!("{file}.crt")), &read(&format!("{file}.key")));
-    Transport::Tls(tls.expect("certificates"))
+    let read = |name: &str| std::fs::read(directory.join(name));
+    let (authorities, chain) = (read("ca.crt")?, read(&format!("{file}.crt"))?);
+    Credentials::from_pem(&Pem {
+        authorities: &authorities,
+        chain: &chain,
+        key: &read(&format!("{file}.key"))?,
+        revoked: "",
+    })
+}
+
+/// Runs a command to its end: what it printed, or what it complained about.
+pub fn locus(arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(LOCUS).args(arguments).env_remove("LOCUS_LOG").output().expect("locus runs");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("a name in UTF-8")
+}
+
+pub fn client(address: SocketAddr, id: u64, transport: &Transport) -> TcpClient {
+    client_of(CLUSTER, address, id, transport)
+}
+
+pub fn client_of(cluster: &str, address: SocketAddr, id: u64, transport: &Transport) -> TcpClient {
+    TcpClient::new(cluster, &BTreeMap::from([(NodeId(id), address.to_string())]), transport, &Handle::current())
+}
+
+pub async fn ask(client: &TcpClient, id: u64) -> Result<ResponseBody, CallError> {
+    client.call(NodeId(id), RequestBody::LocalRanges, Duration::from_secs(1)).await
 }
 
 /// Whether a gateway that speaks so gets an answer from the node that it takes for number `id`.
-async fn is_answered(address: SocketAddr, id: u64, transport: &Transport) -> bool {
-    let client =
-        TcpClient::new("between", &BTreeMap::from([(NodeId(id), address.to_string())]), transport, &Handle::current());
-    let attempt = async || client.call(NodeId(id), RequestBody::LocalRanges, Duration::from_secs(1)).await;
+pub async fn is_answered(address: SocketAddr, id: u64, transport: &Transport) -> bool {
+    answers(&client(address, id, transport), id).await
+}
+
+/// Whether this client gets an answer before long.
+pub async fn answers(client: &TcpClient, id: u64) -> bool {
+    let attempt = async || ask(client, id).await;
     let answered = eventually("an answer", async || match attempt().await {
         Err(CallError::Unsent(_)) => None,
         answer => Some(answer.is_ok()),

@@ -1,11 +1,14 @@
-//! Black-box tests: the real binary as real processes, spoken to over the PostgreSQL wire; `between` also as a stranger to nodes.
+//! Black-box tests: the real binary as real processes, spoken to over the PostgreSQL wire; `between` and `certificates` also as a stranger to nodes.
 
 mod bad_input;
 mod between;
+mod certificates;
+mod cli;
 mod common;
 mod demo;
 mod fuzz;
 mod limits;
+mod otp;
 mod psql;
 mod retry;
 mod sign_in;

@@ -10,7 +10,7 @@ use crate::common::{Demo, Server, eventually, one, psql, signal, state};
 pub const PASSWORD: &str = "violet kettle 77 sparrows";
 
 #[allow(clippy::disallowed_methods)]
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
@@ -49,6 +49,10 @@ pub struct Secure {
 }
 
 impl Secure {
+    pub fn secrets(&self) -> std::path::PathBuf {
+        self.directory.path().join("secrets")
+    }
+
     pub fn start() -> Secure {
         let directory = tempfile::tempdir().expect("a directory");
         let server = Server::start_secure(directory.path());
@@ -56,7 +60,7 @@ impl Secure {
     }
 
     pub async fn owner(&self) -> Client {
-        let pass = owner_pass(&self.directory.path().join("secrets"));
+        let pass = owner_pass(&self.secrets());
         connect(&self.server.url, "locus", &pass, "").await.expect("the owner gets in")
     }
 }
@@ -138,7 +142,7 @@ async fn enrol(client: &Client, role: &str) -> (Vec<u8>, Vec<String>) {
     (secret, codes)
 }
 
-fn base32(text: &str) -> Vec<u8> {
+pub fn base32(text: &str) -> Vec<u8> {
     let (mut bytes, mut bits, mut count) = (Vec::new(), 0u64, 0);
     for letter in text.bytes() {
         let value = match letter {

@@ -117,7 +117,7 @@ fn column_type(name: &str) -> DataType {
 pub fn is_restricted(relation: &Relation) -> bool {
     let name = relation.name.as_str();
     match relation.schema.as_str() {
-        LOCUS => matches!(name, "audit" | "verify_audit" | "hba"),
+        LOCUS => matches!(name, "audit" | "verify_audit" | "hba" | "certificates"),
         PG_CATALOG => matches!(name, "pg_authid" | "pg_shadow"),
         _ => false,
     }
@@ -207,6 +207,7 @@ impl SystemRows for SystemViews {
             (LOCUS, "settings") => self.locus_settings(&mut output),
             (LOCUS, "role_factors") => self.locus_factors(&mut output, txn, eval).await?,
             (LOCUS, "tickets") => self.locus_tickets(&mut output, txn, eval).await?,
+            (LOCUS, "certificates") => self.locus_certificates(&mut output)?,
             (LOCUS, "hba") => self.locus_hba(&mut output, txn).await?,
             (LOCUS, "audit") => self.locus_audit(&mut output, txn).await?,
             (LOCUS, "verify_audit") => self.verify_audit(&mut output, txn).await?,

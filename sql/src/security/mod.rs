@@ -53,6 +53,24 @@ impl Jobs for InlineJobs {
     }
 }
 
+/// A certificate among the cluster's processes, as `locus.certificates` shows it.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    pub holder: String,
+    /// Its file beside the gateway's own; `None`: it is on another machine.
+    pub file: Option<String>,
+    /// Seconds since 1970, as is `until`.
+    pub from: i64,
+    pub until: i64,
+    /// `valid`, `ends soon`, `ended`, `to be replaced`, `revoked`.
+    pub state: &'static str,
+    /// SHA-256, in hexadecimal digits.
+    pub fingerprint: String,
+}
+
+/// Lists the certificates that this gateway knows of, or says why it cannot.
+pub type Certificates = dyn Fn() -> std::result::Result<Vec<Certificate>, String> + Send + Sync;
+
 /// What the machine gives for security.
 #[derive(Clone)]
 pub struct Security {
@@ -63,11 +81,19 @@ pub struct Security {
     pub insecure: bool,
     /// The cluster's name, as authenticators show it.
     pub issuer: String,
+    /// Without it there are none.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 impl Default for Security {
     fn default() -> Security {
-        Security { cluster_key: None, jobs: Arc::new(InlineJobs), insecure: true, issuer: "Locus".to_owned() }
+        Security {
+            cluster_key: None,
+            jobs: Arc::new(InlineJobs),
+            insecure: true,
+            issuer: "Locus".to_owned(),
+            certificates: None,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::{runtime::Handle, time::timeout};
 use super::{
     frame::{self, FRAME_BYTES_MAX, Frame, FrameReader, HELLO_BYTES_MAX, Hello, PROTOCOL_VERSION, Role},
     link::Link,
-    stream::{self, Transport},
+    stream::{self, Peer, Stream, Transport},
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -45,11 +45,14 @@ impl Dialer {
         loop {
             match timeout(CONNECT_TIMEOUT, self.connect()).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             {
-                Ok((reader, connection)) => {
+                Ok((reader, connection, peer)) => {
                     tracing::debug!(node = %self.node, address = self.address, "connected");
                     (backoff, quiet) = (BACKOFF_FIRST, false);
                     session.up(connection.0.clone());
-                    let ended = self.listen(reader, &connection.0, &*session).await;
+                    let ended = tokio::select! {
+                        ended = self.listen(reader, &connection.0, &*session) => ended,
+                        refused = peer.refused() => refused,
+                    };
                     drop(connection);
                     session.down();
                     tracing::info!(node = %self.node, address = self.address, error = %ended, "connection lost");
@@ -65,8 +68,8 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self) -> io::Result<(FrameReader, CloseOnDrop)> {
-        let (read, write) = stream::connect(&self.address, self.node, &self.transport).await?;
+    async fn connect(&self) -> io::Result<(FrameReader, CloseOnDrop, Peer)> {
+        let Stream { read, write, peer } = stream::connect(&self.address, self.node, &self.transport).await?;
         let connection = CloseOnDrop(Link::start(write, self.buffered_bytes_max, &self.tokio));
         let mut reader = FrameReader::new(read);
         let hello = Hello { version: PROTOCOL_VERSION, cluster: self.cluster.clone(), role: self.role };
@@ -74,7 +77,7 @@ impl Dialer {
         let mut frames = Vec::new();
         reader.read(&mut frames, HELLO_BYTES_MAX).await?;
         match frames.pop() {
-            Some(Frame::Hello(hello)) if hello.role == Role::Node(self.node) => Ok((reader, connection)),
+            Some(Frame::Hello(hello)) if hello.role == Role::Node(self.node) => Ok((reader, connection, peer)),
             Some(Frame::Hello(hello)) => Err(io::Error::other(format!("{:?} answers there", hello.role))),
             Some(Frame::Reject(reason)) => Err(io::Error::other(format!("rejected: {reason}"))),
             _ => Err(io::ErrorKind::InvalidData.into()),

@@ -56,7 +56,7 @@ pub use client::TcpClient;
 pub use clients::NodeHandle;
 pub use runtime::{TokioRuntime, monotonic_now, random_u64, wall_micros};
 pub use stream::Transport;
-pub use tls::{GATEWAY_NAME, PeerTls, node_name};
+pub use tls::{Credentials, GATEWAY_NAME, PeerTls, Pem, fingerprint, node_name};
 
 use self::{counters::Counters, driver::Driver, gauges::Sampler, peers::Peers, server::Server};
 use crate::{

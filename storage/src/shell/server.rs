@@ -23,8 +23,7 @@ use super::{
     driver::Driver,
     frame::{FRAME_BYTES_MAX, Frame, FrameReader, HELLO_BYTES_MAX, Hello, PROTOCOL_VERSION, Role},
     link::Link,
-    stream::{self, Transport},
-    tls::Shown,
+    stream::{self, Peer, Stream, Transport},
 };
 use crate::message::{ClientId, Event, Request, Response};
 
@@ -91,7 +90,7 @@ impl Server {
 
     async fn serve(&self, tcp: TcpStream) -> io::Result<()> {
         let greeted = timeout(HELLO_TIMEOUT, self.greet(tcp)).await;
-        let (mut reader, connection, role) = greeted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        let (mut reader, connection, role, peer) = greeted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         let link = connection.0.clone();
         tokio::select! {
             result = async {
@@ -101,26 +100,27 @@ impl Server {
                 }
             } => result,
             () = link.closed() => Err(io::ErrorKind::BrokenPipe.into()),
+            refused = peer.refused() => Err(refused),
         }
     }
 
-    async fn greet(&self, tcp: TcpStream) -> io::Result<(FrameReader, CloseOnDrop, Role)> {
-        let (read, write, shown) = stream::accept(tcp, &self.transport).await?;
+    async fn greet(&self, tcp: TcpStream) -> io::Result<(FrameReader, CloseOnDrop, Role, Peer)> {
+        let Stream { read, write, peer } = stream::accept(tcp, &self.transport).await?;
         let connection = CloseOnDrop(Link::start(write, BUFFERED_BYTES_MAX, &self.tokio));
         let mut reader = FrameReader::new(read);
         let mut frames = Vec::new();
         reader.read(&mut frames, HELLO_BYTES_MAX).await?;
         let Some(Frame::Hello(hello)) = frames.pop() else { return Err(io::ErrorKind::InvalidData.into()) };
-        if let Some(reason) = self.objection(&hello, shown.as_ref()) {
+        if let Some(reason) = self.objection(&hello, &peer) {
             send(&connection.0, &Frame::Reject(reason.clone()))?;
             return Err(io::Error::other(reason));
         }
         let role = Role::Node(self.node);
         send(&connection.0, &Frame::Hello(Hello { version: PROTOCOL_VERSION, cluster: self.cluster.clone(), role }))?;
-        Ok((reader, connection, hello.role))
+        Ok((reader, connection, hello.role, peer))
     }
 
-    fn objection(&self, hello: &Hello, shown: Option<&Shown>) -> Option<String> {
+    fn objection(&self, hello: &Hello, peer: &Peer) -> Option<String> {
         if hello.version != PROTOCOL_VERSION {
             return Some(format!("this node speaks version {PROTOCOL_VERSION}, not {}", hello.version));
         }
@@ -132,7 +132,7 @@ impl Server {
         {
             return Some(format!("{node} is not a member of the cluster"));
         }
-        if shown.is_some_and(|shown| !shown.is_for(hello.role)) {
+        if !peer.may_be(hello.role) {
             return Some(format!("the certificate is not that of {:?}", hello.role));
         }
         (hello.role == Role::Node(self.node)).then(|| format!("this node is {} itself", self.node))

@@ -2,24 +2,49 @@
 //! its holder is: `node-3.locus.internal`, or `gateway.locus.internal`. Who dials checks that the node it means answers; who is
 //! dialled checks that the other side is what it says in its `Hello`.
 
-use std::{io, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use base::NodeId;
+use ring::digest;
+use tokio::sync::watch;
 use tokio_rustls::rustls::{
     self, ClientConfig, RootCertStore, ServerConfig,
     client::verify_server_name,
-    crypto::ring,
+    crypto::ring as provider,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
     server::{ParsedCertificate, WebPkiClientVerifier},
 };
 
 use super::frame::Role;
 
-/// What this process shows to others, and by which authority it knows them.
+/// What this process shows to others, and by which authorities it knows them. Clones share it: what [`PeerTls::replace`] brings
+/// counts for every connection from then on. Connections that are open stay so, unless the other side's certificate is revoked.
 #[derive(Clone)]
-pub struct PeerTls {
-    pub(super) server: Arc<ServerConfig>,
-    pub(super) client: Arc<ClientConfig>,
+pub struct PeerTls(Arc<watch::Sender<Arc<Credentials>>>);
+
+/// See [`PeerTls`].
+pub struct Credentials {
+    server: Arc<ServerConfig>,
+    client: Arc<ClientConfig>,
+    /// Fingerprints of certificates that no longer count, whatever their time says.
+    revoked: BTreeSet<String>,
+}
+
+/// What [`Credentials`] are made from, as it is kept in files.
+pub struct Pem<'a> {
+    /// The authorities whose certificates count: one, or two while one takes the other's place.
+    pub authorities: &'a [u8],
+    /// This process's certificate.
+    pub chain: &'a [u8],
+    pub key: &'a [u8],
+    /// A line for each revoked certificate, which begins with its [`fingerprint`]. (No X.509 list: each authority would have to
+    /// sign its own, and connections that are open must end as well, which rustls leaves to us.)
+    pub revoked: &'a str,
+}
+
+/// SHA-256 of a certificate in DER, in hexadecimal digits (`openssl x509 -fingerprint -sha256`, without the colons).
+pub fn fingerprint(certificate: &[u8]) -> String {
+    digest::digest(&digest::SHA256, certificate).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The name in a node's certificate.
@@ -30,20 +55,19 @@ pub fn node_name(node: NodeId) -> String {
 /// The name in the certificates of gateways, and of tools that ask nodes directly.
 pub const GATEWAY_NAME: &str = "gateway.locus.internal";
 
-impl PeerTls {
-    /// From the authority's certificate and this process's chain and key, in PEM.
-    pub fn from_pem(authority: &[u8], chain: &[u8], key: &[u8]) -> io::Result<PeerTls> {
+impl Credentials {
+    pub fn from_pem(pem: &Pem<'_>) -> io::Result<Credentials> {
         let invalid = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(authority) {
+        for certificate in CertificateDer::pem_slice_iter(pem.authorities) {
             let certificate = certificate.map_err(|_| invalid("the authority's certificate is not PEM"))?;
             roots.add(certificate).map_err(io::Error::other)?;
         }
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
+        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem.chain)
             .collect::<Result<_, _>>()
             .map_err(|_| invalid("the certificate is not PEM"))?;
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| invalid("the key is not PEM"))?;
-        let (roots, provider) = (Arc::new(roots), Arc::new(ring::default_provider()));
+        let key = PrivateKeyDer::from_pem_slice(pem.key).map_err(|_| invalid("the key is not PEM"))?;
+        let (roots, provider) = (Arc::new(roots), Arc::new(provider::default_provider()));
         let versions = &[&rustls::version::TLS13];
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone());
         let server = ServerConfig::builder_with_provider(provider.clone())
@@ -58,7 +82,39 @@ impl PeerTls {
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, key)
             .map_err(io::Error::other)?;
-        Ok(PeerTls { server: Arc::new(server), client: Arc::new(client) })
+        let revoked =
+            pem.revoked.lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect();
+        Ok(Credentials { server: Arc::new(server), client: Arc::new(client), revoked })
+    }
+}
+
+impl PeerTls {
+    pub fn new(credentials: Credentials) -> PeerTls {
+        PeerTls(Arc::new(watch::Sender::new(Arc::new(credentials))))
+    }
+
+    /// From now on these count.
+    pub fn replace(&self, credentials: Credentials) {
+        self.0.send_replace(Arc::new(credentials));
+    }
+
+    pub(super) fn server(&self) -> Arc<ServerConfig> {
+        self.0.borrow().server.clone()
+    }
+
+    pub(super) fn client(&self) -> Arc<ClientConfig> {
+        self.0.borrow().client.clone()
+    }
+
+    /// Completes when the certificate is revoked, at once if it is already.
+    pub(super) async fn revoked(&self, shown: &Shown) {
+        let mut changes = self.0.subscribe();
+        // The sender lives as long as `self`.
+        let _ = changes.wait_for(|credentials| credentials.revoked.contains(&shown.fingerprint)).await;
+    }
+
+    pub(super) fn is_revoked(&self, shown: &Shown) -> bool {
+        self.0.borrow().revoked.contains(&shown.fingerprint)
     }
 
     pub(super) fn server_name(node: NodeId) -> io::Result<ServerName<'static>> {
@@ -73,13 +129,16 @@ impl std::fmt::Debug for PeerTls {
 }
 
 /// The certificate that the other side has shown; the handshake has found that it is of this cluster, and whose it is.
-pub struct Shown(CertificateDer<'static>);
+pub struct Shown {
+    certificate: CertificateDer<'static>,
+    fingerprint: String,
+}
 
 impl Shown {
     pub(super) fn of(certificates: Option<&[CertificateDer<'_>]>) -> io::Result<Shown> {
         let first = certificates.and_then(<[_]>::first);
         let first = first.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no certificate"))?;
-        Ok(Shown(first.clone().into_owned()))
+        Ok(Shown { fingerprint: fingerprint(first), certificate: first.clone().into_owned() })
     }
 
     /// Whether it names this role.
@@ -88,7 +147,8 @@ impl Shown {
             Role::Node(node) => node_name(node),
             Role::Client => GATEWAY_NAME.to_owned(),
         };
-        let (Ok(certificate), Ok(name)) = (ParsedCertificate::try_from(&self.0), ServerName::try_from(name)) else {
+        let (Ok(certificate), Ok(name)) = (ParsedCertificate::try_from(&self.certificate), ServerName::try_from(name))
+        else {
             return false;
         };
         verify_server_name(&certificate, &name).is_ok()

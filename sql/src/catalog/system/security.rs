@@ -1,11 +1,11 @@
-//! Factors, tickets, rules and the audit log as views of `locus`. Secrets are in none of them.
+//! Factors, tickets, rules, certificates and the audit log as views of `locus`. Secrets are in none of them.
 
 use auth::privilege;
 use txn::Txn;
 
 use super::{Output, SystemViews, array, flag, int8, text};
 use crate::{
-    error::Result,
+    error::{Result, SqlError, SqlState},
     expr::EvalContext,
     security::{all_tickets, audit, credential},
     session::POSTGRES_EPOCH_MICROS,
@@ -84,6 +84,23 @@ impl SystemViews {
                 row.push((name, words.next().map_or(Value::Null, text)));
             }
             output.row(row);
+        }
+        Ok(())
+    }
+
+    /// Of the processes of the cluster, as far as this gateway's directory of secrets tells.
+    pub(super) fn locus_certificates(&self, output: &mut Output<'_>) -> Result<()> {
+        let Some(list) = &self.database.security().certificates else { return Ok(()) };
+        let seconds = |unix: i64| millis(unix.max(0) as u64 * 1000);
+        for certificate in list().map_err(|error| SqlError::new(SqlState::SYSTEM_ERROR, error))? {
+            output.row([
+                ("holder", text(certificate.holder)),
+                ("file", certificate.file.map_or(Value::Null, text)),
+                ("valid_from", seconds(certificate.from)),
+                ("valid_until", seconds(certificate.until)),
+                ("state", text(certificate.state)),
+                ("sha256", text(certificate.fingerprint)),
+            ]);
         }
         Ok(())
     }
