@@ -1,6 +1,6 @@
 //! What the whole page shares: where one is, the session, and what floats above the page.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use leptos::{prelude::*, task::spawn_local};
 
@@ -9,8 +9,9 @@ use crate::{
         self,
         pg::{Credentials, Link},
     },
+    parts::dialog::Action,
     route::Route,
-    rows::{Failure, Rows},
+    rows::Failure,
 };
 
 /// Under this name the tab keeps who is signed in.
@@ -29,17 +30,6 @@ pub enum Phase {
     Expired(Failure),
 }
 
-/// Something to be confirmed before it is done, with its SQL in sight.
-#[derive(Clone)]
-pub struct Action {
-    pub title: String,
-    pub text: String,
-    pub sql: String,
-    /// What has to be typed to show that it is meant.
-    pub name: Option<String>,
-    pub done: Arc<dyn Fn(Arc<Rows>) + Send + Sync>,
-}
-
 #[derive(Clone, Copy)]
 pub struct App {
     pub route: RwSignal<Route>,
@@ -48,7 +38,10 @@ pub struct App {
     pub credentials: RwSignal<Credentials>,
     /// The role that the session acts as; a ticket's name says nothing of it.
     pub role: RwSignal<String>,
+    /// What waits to be confirmed.
     pub action: RwSignal<Option<Action>>,
+    /// Counts what was done from this page: after each, all that is shown is asked for again.
+    pub changes: RwSignal<u32>,
     pub palette: RwSignal<bool>,
     /// Said to screen readers and shown for a while.
     pub toast: RwSignal<String>,
@@ -65,6 +58,7 @@ impl App {
             credentials: RwSignal::new(recalled()),
             role: RwSignal::new(String::new()),
             action: RwSignal::new(None),
+            changes: RwSignal::new(0),
             palette: RwSignal::new(false),
             toast: RwSignal::new(String::new()),
             series: RwSignal::new(BTreeMap::new()),

@@ -104,7 +104,7 @@ pub fn palette(app: App) -> AnyView {
         />
         <ul id="go-list" class="choices-list" role="listbox" aria-label="Pages and tables">{list}</ul>
     };
-    modal("Go to".to_owned(), move || app.palette.set(false), body.into_any())
+    modal("Go to", move || app.palette.set(false), body.into_any())
 }
 
 /// Whether the letters occur in this order.

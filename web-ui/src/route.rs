@@ -19,7 +19,7 @@ pub enum Page {
 
 impl Page {
     /// In the order of the menu.
-    pub const ALL: [Page; 9] = [
+    pub const ALL: [Page; 10] = [
         Page::Overview,
         Page::Nodes,
         Page::Ranges,
@@ -28,6 +28,7 @@ impl Page {
         Page::Locks,
         Page::Schema,
         Page::Sql,
+        Page::Security,
         Page::Consistency,
     ];
 

@@ -30,6 +30,11 @@ impl Rows {
         self.iter().next()
     }
 
+    /// The values of the first column, those that are not NULL.
+    pub fn first_column(&self) -> impl Iterator<Item = String> {
+        self.rows.iter().filter_map(|row| row.first()?.clone())
+    }
+
     /// Whether every value of the column that is not NULL is a number, and there is one.
     pub fn is_numeric(&self, column: usize) -> bool {
         let mut values = self.rows.iter().filter_map(|row| row.get(column)?.as_deref()).peekable();

@@ -23,6 +23,7 @@ fn values_by_name() {
 #[test]
 fn columns_of_numbers() {
     let rows = rows();
+    assert_eq!(rows.first_column().collect::<Vec<_>>(), ["1", "2.5"]);
     assert_eq!([0, 1, 2].map(|column| rows.is_numeric(column)), [true, false, false]);
     assert!(!Rows { columns: vec!["a".into()], ..Rows::default() }.is_numeric(0), "no value, no number");
 }

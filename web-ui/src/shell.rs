@@ -239,5 +239,5 @@ fn expired(app: App) -> Option<AnyView> {
         {sign_in_form(app, Some(failure))}
         <button class="quiet wide" on:click=move |_| app.sign_out()>"Leave the page"</button>
     };
-    Some(modal("Sign in again".to_owned(), || (), form.into_any()))
+    Some(modal("Sign in again", || (), form.into_any()))
 }

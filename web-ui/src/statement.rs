@@ -251,6 +251,16 @@ pub fn quote_text(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// A statement that ends in a text.
+pub fn with_text(statement: &str, text: &str) -> String {
+    format!("{statement} {}", quote_text(text))
+}
+
+/// The same as it may be seen: the text is a secret.
+pub fn with_text_hidden(statement: &str) -> String {
+    format!("{statement} '…'")
+}
+
 #[cfg(test)]
 #[path = "statement_test.rs"]
 mod tests;

@@ -52,3 +52,10 @@ fn names_and_texts_are_quoted_when_they_must_be() {
     assert_eq!(quote_text("it's"), "'it''s'");
     assert_eq!(verb("  -- c\n update t set x = 1"), "UPDATE");
 }
+
+#[test]
+fn secrets_are_run_and_not_shown() {
+    let statement = "ALTER ROLE clerk PASSWORD";
+    assert_eq!(with_text(statement, "o'clock"), "ALTER ROLE clerk PASSWORD 'o''clock'");
+    assert_eq!(with_text_hidden(statement), "ALTER ROLE clerk PASSWORD '…'");
+}

@@ -6,7 +6,7 @@ use crate::{
     app::App,
     ddl,
     parts::{
-        dialog,
+        dialog::Action,
         feed::Feed,
         link::link_to,
         panel::{Empty, panel, sql_text},
@@ -115,7 +115,7 @@ fn detail(app: App, schema: String, name: String) -> AnyView {
     let drop_it = move |_| {
         let text = format!("Removes {drop_name} with all its rows. Nothing brings them back.");
         let back = move |_| app.go(Route::to(Page::Schema));
-        dialog::ask_with(app, "Drop a table", text, format!("DROP TABLE {drop_name}"), Some(dropped.clone()), back);
+        Action::new("Drop a table", text, format!("DROP TABLE {drop_name}")).naming(&dropped).then(back).ask(app);
     };
     let create = move || {
         let (columns, constraints, indexes) = (columns.rows.get()?, constraints.rows.get()?, indexes.rows.get()?);

@@ -6,7 +6,7 @@ use crate::{
     app::App,
     format,
     parts::{
-        dialog,
+        dialog::Action,
         feed::Feed,
         icon::status,
         panel::{Empty, panel},
@@ -69,12 +69,12 @@ fn actions(app: App, row: Row<'_>) -> AnyView {
     let (pid_2, role_2) = (pid.clone(), role.clone());
     let cancel = move |_| {
         let text = format!("Stops the statement that session {pid} of {role} runs. The session stays.");
-        dialog::ask(app, "Cancel a statement", text, format!("SELECT pg_cancel_backend({pid})"));
+        Action::new("Cancel a statement", text, format!("SELECT pg_cancel_backend({pid})")).ask(app);
     };
     let end = move |_| {
         let text = format!("Ends session {pid_2} of {role_2}. Its open transaction is rolled back.");
         let sql = format!("SELECT pg_terminate_backend({pid_2})");
-        dialog::ask_with(app, "End a session", text, sql, Some(pid_2.clone()), |_| ());
+        Action::new("End a session", text, sql).naming(&pid_2).ask(app);
     };
     view! {
         <button class="quiet" on:click=cancel>"Cancel"</button>

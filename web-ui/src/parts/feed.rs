@@ -37,6 +37,7 @@ impl Feed {
         };
         Effect::new(move |shown: Option<String>| {
             feed.again.track();
+            feed.app.changes.track();
             let sql = feed.sql.get();
             if shown.is_some_and(|shown| shown != sql) {
                 feed.rows.set(None);
