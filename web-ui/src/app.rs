@@ -12,6 +12,7 @@ use crate::{
     parts::dialog::Action,
     route::Route,
     rows::Failure,
+    statement::with_text,
 };
 
 /// Under this name the tab keeps who is signed in.
@@ -21,12 +22,14 @@ const APPLICATION: &str = "locus page";
 /// Whether there is a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Phase {
-    SignedOut,
+    /// Nobody is there; where it was tried, why not.
+    SignedOut(Option<Failure>),
+    /// The page was loaded again and goes on with the session that its tab had.
     Connecting,
     On,
     /// The connection broke, and the page tries to get it back.
     Lost(String),
-    /// It cannot be got back without signing in again.
+    /// Something is not to be had without signing in again. The session may still be there.
     Expired(Failure),
 }
 
@@ -35,6 +38,7 @@ pub struct App {
     pub route: RwSignal<Route>,
     pub link: RwSignal<Option<Link>>,
     pub phase: RwSignal<Phase>,
+    /// What further sessions are opened with.
     pub credentials: RwSignal<Credentials>,
     /// The role that the session acts as; a ticket's name says nothing of it.
     pub role: RwSignal<String>,
@@ -51,12 +55,13 @@ pub struct App {
 
 impl App {
     pub fn new() -> App {
+        let (credentials, role) = recalled();
         let app = App {
             route: RwSignal::new(current_route()),
             link: RwSignal::new(None),
-            phase: RwSignal::new(Phase::SignedOut),
-            credentials: RwSignal::new(recalled()),
-            role: RwSignal::new(String::new()),
+            phase: RwSignal::new(Phase::SignedOut(None)),
+            credentials: RwSignal::new(credentials),
+            role: RwSignal::new(role),
             action: RwSignal::new(None),
             changes: RwSignal::new(0),
             palette: RwSignal::new(false),
@@ -114,114 +119,195 @@ impl App {
         });
     }
 
-    /// Signs in with what was typed.
-    pub async fn sign_in(self, credentials: Credentials) -> Result<(), Failure> {
-        if *self.phase.read_untracked() == Phase::SignedOut {
-            self.phase.set(Phase::Connecting);
-        }
-        match self.connect(&credentials).await {
-            Ok(()) => {
-                // A code works once, so it is of no use to a reload; a password is not kept anywhere.
-                self.credentials.set(credentials);
-                self.keep_session().await;
-                Ok(())
-            }
-            Err(failure) => {
-                if *self.phase.read_untracked() == Phase::Connecting {
-                    self.phase.set(Phase::SignedOut);
-                }
-                Err(failure)
-            }
-        }
+    /// Signs in with what was typed. Until that has worked the phase stays as it is, and with it the form, which shows what
+    /// went wrong.
+    pub async fn sign_in(self, typed: Credentials) -> Result<(), Failure> {
+        let (link, role) = self.connect(&typed).await?;
+        let former = self.credentials.get_untracked();
+        let lasting = lasting(&link, typed).await;
+        self.keep(lasting, &role);
+        take_back(&link, &former).await;
+        self.publish(link, role);
+        Ok(())
     }
 
-    async fn connect(self, credentials: &Credentials) -> Result<(), Failure> {
+    /// A session for the panels, and the role that it acts as.
+    async fn connect(self, credentials: &Credentials) -> Result<(Link, String), Failure> {
         let ended = move |reason| {
-            // One that was left on purpose ends without anybody's notice.
-            if matches!(*self.phase.read_untracked(), Phase::On) {
-                self.link.set(None);
-                self.phase.set(Phase::Lost(reason));
-                spawn_local(self.reconnect());
+            // One that was replaced or left on purpose ends without anybody's notice.
+            if self.link.with_untracked(|link| link.as_ref().is_some_and(Link::is_closed)) {
+                self.lost(reason);
             }
         };
         let link = Link::open(credentials, APPLICATION, |_| {}, ended).await?;
         // A panel that waits for ever helps nobody; the editor has a session of its own without this limit.
         link.query("SET statement_timeout = '20s'").await?;
-        let role = link.query("SELECT current_user AS role").await?;
-        self.role.set(role.first().map(|row| row.text("role")).unwrap_or_default());
+        let rows = link.query("SELECT current_user AS role").await?;
+        let role = rows.first().map(|row| row.text("role")).unwrap_or_default();
+        Ok((link, role))
+    }
+
+    /// From now on the panels work with this session.
+    fn publish(self, link: Link, role: String) {
+        let ended_already = link.is_closed();
+        self.role.set(role);
         self.link.set(Some(link));
         self.phase.set(Phase::On);
-        Ok(())
+        if ended_already {
+            self.lost("the server ended the session".to_owned());
+        }
+    }
+
+    fn lost(self, reason: String) {
+        self.link.set(None);
+        if *self.phase.read_untracked() == Phase::On {
+            self.phase.set(Phase::Lost(reason));
+            spawn_local(self.reconnect());
+        }
     }
 
     async fn reconnect(self) {
         let mut pause = 500;
-        while matches!(*self.phase.read_untracked(), Phase::Lost(_)) {
+        let is_lost = || matches!(*self.phase.read_untracked(), Phase::Lost(_));
+        while is_lost() {
             browser::sleep(pause).await;
             let credentials = self.credentials.get_untracked();
-            match self.connect(&credentials).await {
-                Ok(()) => return,
-                Err(failure) if failure.is_refusal() => return self.phase.set(Phase::Expired(failure)),
-                Err(failure) => {
-                    if matches!(*self.phase.read_untracked(), Phase::Lost(_)) {
-                        self.phase.set(Phase::Lost(failure.message));
-                    }
-                }
+            let outcome = self.connect(&credentials).await;
+            // Somebody may have signed out meanwhile.
+            if !is_lost() {
+                return;
+            }
+            match outcome {
+                Ok((link, role)) => return self.publish(link, role),
+                Err(failure) if failure.is_refusal() => return self.expire(failure),
+                Err(failure) => self.phase.set(Phase::Lost(failure.message)),
             }
             pause = (pause * 2).min(5000);
+        }
+    }
+
+    /// Another session of the same person, for what must not hold up the panels. Where it is refused, the page asks to sign in
+    /// again.
+    pub async fn open(self, application: &str, hear: impl Fn(String) + 'static) -> Result<Link, Failure> {
+        let credentials = self.credentials.get_untracked();
+        let opened = Link::open(&credentials, application, hear, |_| ()).await;
+        if let Some(failure) = opened.as_ref().err().filter(|failure| failure.is_refusal()) {
+            self.expire(failure.clone());
+        }
+        opened
+    }
+
+    /// Asks to sign in again, over the page, which stays as it is.
+    fn expire(self, failure: Failure) {
+        if matches!(*self.phase.read_untracked(), Phase::On | Phase::Lost(_)) {
+            self.phase.set(Phase::Expired(failure));
+        }
+    }
+
+    /// Whether this session can make tickets. One that was begun by a ticket cannot: then the person is asked to sign in.
+    pub fn can_make_tickets(self) -> bool {
+        let by_ticket = self.link.with_untracked(|link| link.as_ref().is_some_and(Link::is_by_ticket));
+        if by_ticket {
+            let text = "Tickets, and what a role signs in with, are changed after signing in with more than a ticket.";
+            self.expire(Failure::local(text));
+        }
+        !by_ticket
+    }
+
+    /// After a change of what the role signs in with, which ends its tickets: a new one for the page.
+    pub async fn renew_ticket(self) {
+        let former = self.credentials.get_untracked();
+        let Some(link) = self.link.get_untracked().filter(|_| former.is_ticket()) else { return };
+        match new_ticket(&link, &former.database).await {
+            Ok(renewed) => {
+                self.keep(renewed, &self.role.get_untracked());
+                take_back(&link, &former).await;
+            }
+            Err(failure) => self.expire(failure),
         }
     }
 
     /// At the start: goes on with the session that this tab had, if there is one.
     pub fn resume(self) {
         let credentials = self.credentials.get_untracked();
-        if credentials.user.is_empty() || browser::recall(browser::tab_storage(), KEPT).is_none() {
+        if credentials.user.is_empty() {
             return;
         }
         self.phase.set(Phase::Connecting);
         spawn_local(async move {
-            if self.connect(&credentials).await.is_err() {
-                self.phase.set(Phase::SignedOut);
-            }
-        });
-    }
-
-    pub fn sign_out(self) {
-        browser::forget(browser::tab_storage(), KEPT);
-        self.phase.set(Phase::SignedOut);
-        self.link.set(None);
-        self.credentials.update(|credentials| {
-            credentials.password.clear();
-            credentials.code.clear();
-        });
-    }
-
-    /// Notes how a reload gets in again, and drops what was typed.
-    async fn keep_session(self) {
-        let Credentials { user, database, password, code } = self.credentials.get_untracked();
-        let mut kept = Credentials { user: user.clone(), database, ..Credentials::default() };
-        if !password.is_empty() || !code.is_empty() {
-            let ticket = self.ticket().await;
-            match ticket {
-                Some((name, secret)) => (kept.user, kept.password) = (name, secret),
-                // Without tickets the password stays in memory, for reconnecting, and a reload asks for it.
-                None => {
-                    self.credentials.update(|credentials| credentials.code.clear());
-                    return;
+            match self.connect(&credentials).await {
+                Ok((link, role)) => self.publish(link, role),
+                Err(failure) => {
+                    if failure.is_refusal() {
+                        self.forget();
+                    }
+                    self.phase.set(Phase::SignedOut(Some(failure)));
                 }
             }
-        }
-        let text = [&kept.user, &kept.database, &kept.password].map(|part| part.replace('\n', " ")).join("\n");
-        browser::keep(browser::tab_storage(), KEPT, &text);
-        self.credentials.set(kept);
+        });
     }
 
-    /// A ticket for this session's role: user name and secret.
-    async fn ticket(self) -> Option<(String, String)> {
-        let link = self.link.get_untracked()?;
-        let rows = link.query("CREATE TICKET").await.ok()?;
-        let first = rows.first()?;
-        Some((first.get("ticket")?.to_owned(), first.get("secret")?.to_owned()))
+    /// Ends the session and takes back the page's ticket.
+    pub fn sign_out(self) {
+        let former = self.credentials.get_untracked();
+        let link = self.link.get_untracked();
+        self.forget();
+        self.link.set(None);
+        self.phase.set(Phase::SignedOut(None));
+        self.action.set(None);
+        self.palette.set(false);
+        self.series.update(BTreeMap::clear);
+        if let Some(link) = link {
+            spawn_local(async move { take_back(&link, &former).await });
+        }
+    }
+
+    /// Notes what reloads and lost connections get in with. A password stays in memory.
+    fn keep(self, credentials: Credentials, role: &str) {
+        if credentials.is_ticket() || credentials.password.is_empty() {
+            let Credentials { user, database, password, is_own, .. } = &credentials;
+            let own = if *is_own { "own" } else { "" };
+            let text = [user.as_str(), database.as_str(), password.as_str(), role, own]
+                .map(|part| part.replace('\n', " "))
+                .join("\n");
+            browser::keep(browser::tab_storage(), KEPT, &text);
+        } else {
+            browser::forget(browser::tab_storage(), KEPT);
+        }
+        self.credentials.set(credentials);
+    }
+
+    /// Of who was here only the names are left, for the form.
+    fn forget(self) {
+        browser::forget(browser::tab_storage(), KEPT);
+        let (user, database) = (self.role.get_untracked(), self.credentials.read_untracked().database.clone());
+        self.credentials.set(Credentials { user, database, ..Credentials::default() });
+    }
+}
+
+/// What lasts of what was typed. A code works once and a password is not to be kept, so a ticket takes their place, where the
+/// server gives one.
+async fn lasting(link: &Link, typed: Credentials) -> Credentials {
+    if typed.is_ticket() || typed.password.is_empty() && typed.code.is_empty() {
+        return typed;
+    }
+    match new_ticket(link, &typed.database).await {
+        Ok(ticket) => ticket,
+        Err(_) => Credentials { code: String::new(), ..typed },
+    }
+}
+
+async fn new_ticket(link: &Link, database: &str) -> Result<Credentials, Failure> {
+    let rows = link.query("CREATE TICKET").await?;
+    let row = rows.first().ok_or_else(|| Failure::local("the server gave no ticket"))?;
+    let (user, password) = (row.text("ticket"), row.text("secret"));
+    Ok(Credentials { user, password, database: database.to_owned(), code: String::new(), is_own: true })
+}
+
+/// Ends a ticket that the page had made for itself. Where that fails it ends by itself, an hour after its last use.
+async fn take_back(link: &Link, credentials: &Credentials) {
+    if credentials.is_own {
+        let _ = link.query(&with_text("DROP TICKET", &credentials.user)).await;
     }
 }
 
@@ -230,9 +316,11 @@ fn current_route() -> Route {
     Route::parse(&location.pathname().unwrap_or_default(), &location.search().unwrap_or_default())
 }
 
-fn recalled() -> Credentials {
+/// What [`App::keep`] has kept: what to sign in with, and the role.
+fn recalled() -> (Credentials, String) {
     let text = browser::recall(browser::tab_storage(), KEPT).unwrap_or_default();
     let mut parts = text.split('\n').map(str::to_owned);
     let mut next = || parts.next().unwrap_or_default();
-    Credentials { user: next(), database: next(), password: next(), code: String::new() }
+    let (user, database, password, role) = (next(), next(), next(), next());
+    (Credentials { user, database, password, code: String::new(), is_own: next() == "own" }, role)
 }

@@ -96,6 +96,14 @@ impl Failure {
         Failure { message: message.into(), ..Failure::default() }
     }
 
+    /// A refusal of a ticket. The server's answer names it and speaks of a password, which nobody has typed.
+    pub fn of_ticket(self) -> Failure {
+        match self.sqlstate.as_str() {
+            "28P01" => Failure { message: "the ticket has ended, was taken back, or is not right".to_owned(), ..self },
+            _ => self,
+        }
+    }
+
     /// The server does not have what was asked for: an older one, or one without that view.
     pub fn is_missing(&self) -> bool {
         matches!(self.sqlstate.as_str(), "42P01" | "42883" | "42703" | "3F000" | "0A000")

@@ -33,4 +33,6 @@ fn refusals_and_things_missing() {
     let with = |sqlstate: &str| Failure { sqlstate: sqlstate.into(), ..Failure::default() };
     assert!(with("42P01").is_missing() && !with("40001").is_missing());
     assert!(with("28P01").is_refusal() && !Failure::local("gone").is_refusal());
+    assert!(with("28P01").of_ticket().message.contains("ticket") && with("28P01").of_ticket().is_refusal());
+    assert_eq!(with("53300").of_ticket(), with("53300"));
 }

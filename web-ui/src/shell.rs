@@ -19,7 +19,7 @@ use crate::{
 pub fn root() -> AnyView {
     let app = App::new();
     app.resume();
-    let signed_in = Memo::new(move |_| !matches!(app.phase.get(), Phase::SignedOut | Phase::Connecting));
+    let signed_in = Memo::new(move |_| !matches!(*app.phase.read(), Phase::SignedOut(_) | Phase::Connecting));
     view! {
         {move || if signed_in.get() { frame(app) } else { entrance(app) }}
         <p class="toast" role="status" class:shown=move || !app.toast.read().is_empty()>{move || app.toast.get()}</p>
@@ -33,8 +33,8 @@ fn entrance(app: App) -> AnyView {
         <main class="entrance">
             <h1>{icon("consistency")} "Locus"</h1>
             {move || match app.phase.get() {
-                Phase::Connecting => view! { <p role="status">"Signing in…"</p> }.into_any(),
-                _ => sign_in_form(app, None),
+                Phase::SignedOut(failure) => sign_in_form(app, failure),
+                _ => view! { <p role="status">"Signing in…"</p> }.into_any(),
             }}
         </main>
     }
@@ -52,10 +52,10 @@ struct Fields {
 }
 
 /// By password, with a code or a recovery code where the role has one, or by ticket.
-fn sign_in_form(app: App, expired: Option<Failure>) -> AnyView {
+fn sign_in_form(app: App, refused: Option<Failure>) -> AnyView {
     let known = app.credentials.get_untracked();
     let or = |value: String| if value.is_empty() { "locus".to_owned() } else { value };
-    let user = if known.user.starts_with("tok_") { String::new() } else { or(known.user) };
+    let user = or(if known.is_ticket() { app.role.get_untracked() } else { known.user });
     let fields = Fields {
         user: RwSignal::new(user),
         database: RwSignal::new(or(known.database)),
@@ -63,7 +63,7 @@ fn sign_in_form(app: App, expired: Option<Failure>) -> AnyView {
         code: RwSignal::new(String::new()),
         way: RwSignal::new("password"),
     };
-    let failure = RwSignal::new(expired);
+    let failure = RwSignal::new(refused);
     let busy = RwSignal::new(false);
     let submit = move |event: leptos::ev::SubmitEvent| {
         event.prevent_default();
@@ -76,6 +76,7 @@ fn sign_in_form(app: App, expired: Option<Failure>) -> AnyView {
             database: fields.database.get_untracked(),
             password: fields.password.get_untracked(),
             code: if fields.way.get_untracked() == "ticket" { String::new() } else { fields.code.get_untracked() },
+            is_own: false,
         };
         spawn_local(async move {
             let outcome = app.sign_in(credentials).await;
@@ -142,7 +143,7 @@ fn field(
     view! {
         <label class="field">
             <span>{label}</span>
-            <input id=id type=kind autocomplete=fill autocapitalize="none" spellcheck="false" prop:value=value on:input:target=move |event| value.set(event.target().value()) />
+            <input id=id type=kind autofocus=id == "password" autocomplete=fill autocapitalize="none" spellcheck="false" prop:value=value on:input:target=move |event| value.set(event.target().value()) />
         </label>
     }
     .into_any()
@@ -226,7 +227,7 @@ fn connection(app: App) -> Option<AnyView> {
             view! { <span role="alert" title=reason>{status("bad", "Connection lost, trying again…")}</span> }
                 .into_any(),
         ),
-        Phase::Expired(_) => Some(status("bad", "Signed out by the server")),
+        Phase::Expired(_) if app.link.read().is_none() => Some(status("bad", "Signed out")),
         _ => None,
     }
 }
@@ -234,10 +235,29 @@ fn connection(app: App) -> Option<AnyView> {
 /// Over the page, which keeps all that was typed.
 fn expired(app: App) -> Option<AnyView> {
     let Phase::Expired(failure) = app.phase.get() else { return None };
-    let form = view! {
-        <p>"The page stays as it is."</p>
-        {sign_in_form(app, Some(failure))}
-        <button class="quiet wide" on:click=move |_| app.sign_out()>"Leave the page"</button>
+    let has_session = move || app.link.read().is_some();
+    // What needs the sign-in can be left; a session that has ended cannot be gone on with.
+    let leave_it = move || {
+        if app.link.read_untracked().is_some() {
+            app.phase.set(Phase::On);
+        }
     };
-    Some(modal("Sign in again", || (), form.into_any()))
+    let way_out = move || {
+        if has_session() {
+            view! { <button class="quiet wide" on:click=move |_| leave_it()>"Leave it"</button> }.into_any()
+        } else {
+            view! { <button class="quiet wide" on:click=move |_| app.sign_out()>"Leave the page"</button> }.into_any()
+        }
+    };
+    // Not everything that asks for it is an error.
+    let (said, refused) = match failure.sqlstate.is_empty() {
+        true => (failure.message, None),
+        false => ("The page stays as it is.".to_owned(), Some(failure)),
+    };
+    let form = view! {
+        <p class="note">{said}</p>
+        {sign_in_form(app, refused)}
+        {way_out}
+    };
+    Some(modal("Sign in again", leave_it, form.into_any()))
 }

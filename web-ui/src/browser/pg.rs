@@ -20,12 +20,21 @@ pub struct Credentials {
     pub password: String,
     /// A one-time code or a recovery code.
     pub code: String,
+    /// A ticket that the page has made for itself, and takes back when it is left.
+    pub is_own: bool,
+}
+
+impl Credentials {
+    pub fn is_ticket(&self) -> bool {
+        self.user.starts_with("tok_")
+    }
 }
 
 /// A session of the signed-in user.
 #[derive(Clone)]
 pub struct Link {
     client: Arc<Client>,
+    is_by_ticket: bool,
 }
 
 impl Link {
@@ -47,20 +56,30 @@ impl Link {
         if !credentials.code.is_empty() {
             config.options(format!("-c locus.otp={}", credentials.code.trim().replace(' ', "")));
         }
-        let (client, mut connection) = config.connect_raw(socket, NoTls).await.map_err(failure)?;
+        let is_by_ticket = credentials.is_ticket();
+        let refused = |error| if is_by_ticket { failure(error).of_ticket() } else { failure(error) };
+        let (client, mut connection) = config.connect_raw(socket, NoTls).await.map_err(refused)?;
         spawn_local(async move {
-            loop {
+            let reason = loop {
                 match poll_fn(|context| connection.poll_message(context)).await {
                     Some(Ok(AsyncMessage::Notice(notice))) => {
                         on_notice(format!("{}: {}", notice.severity(), notice.message()));
                     }
                     Some(Ok(_)) => {}
-                    Some(Err(error)) => return on_end(failure(error).message),
-                    None => return on_end("the server ended the session".to_owned()),
+                    Some(Err(error)) => break failure(error).message,
+                    None => break "the server ended the session".to_owned(),
                 }
-            }
+            };
+            // First this, so that the link says that it is closed.
+            drop(connection);
+            on_end(reason);
         });
-        Ok(Link { client: Arc::new(client) })
+        Ok(Link { client: Arc::new(client), is_by_ticket })
+    }
+
+    /// Whether the session was begun by a ticket: such a one can make no other ticket.
+    pub fn is_by_ticket(&self) -> bool {
+        self.is_by_ticket
     }
 
     pub fn is_closed(&self) -> bool {

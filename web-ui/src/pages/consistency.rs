@@ -143,8 +143,7 @@ async fn drive(run: Run) -> Result<(), Failure> {
 }
 
 async fn reader(run: Run, number: u32) -> Result<Link, Failure> {
-    let credentials = run.app.credentials.get_untracked();
-    Link::open(&credentials, &format!("locus page, consistency {number}"), |_| (), |_| ()).await
+    run.app.open(&format!("locus page, consistency {number}"), |_| ()).await
 }
 
 async fn client(run: Run, number: u32, deadline: f64, next: Rc<Cell<u32>>) -> Result<(), Failure> {

@@ -19,6 +19,8 @@ pub struct Action {
     text: String,
     sql: String,
     asks: Asks,
+    /// It changes what the role of this page signs in with, which ends the page's ticket.
+    of_own_factors: bool,
     done: Arc<dyn Fn(Arc<Rows>) + Send + Sync>,
 }
 
@@ -42,7 +44,8 @@ pub enum Secret {
 
 impl Action {
     pub fn new(title: &'static str, text: impl Into<String>, sql: impl Into<String>) -> Action {
-        Action { title, text: text.into(), sql: sql.into(), asks: Asks::Nothing, done: Arc::new(|_| ()) }
+        let (text, sql) = (text.into(), sql.into());
+        Action { title, text, sql, asks: Asks::Nothing, of_own_factors: false, done: Arc::new(|_| ()) }
     }
 
     pub fn naming(self, name: &str) -> Action {
@@ -54,13 +57,20 @@ impl Action {
         Action { asks: Asks::Secret(secret), ..self }
     }
 
+    /// Whether it changes what the role of this page signs in with: that ends the page's ticket, so it gets another one.
+    pub fn of_own_factors(self, of_own_factors: bool) -> Action {
+        Action { of_own_factors, ..self }
+    }
+
     /// What is made of its rows.
     pub fn then(self, done: impl Fn(Arc<Rows>) + Send + Sync + 'static) -> Action {
         Action { done: Arc::new(done), ..self }
     }
 
     pub fn ask(self, app: App) {
-        app.action.set(Some(self));
+        if !self.of_own_factors || app.can_make_tickets() {
+            app.action.set(Some(self));
+        }
     }
 
     fn shown_sql(&self) -> String {
@@ -95,7 +105,7 @@ fn confirmation(app: App, action: Action) -> AnyView {
         event.prevent_default();
         let statement = running.statement(&typed.read_untracked());
         let (Some(link), Some(statement)) = (app.link.get_untracked(), statement) else { return };
-        let done = running.done.clone();
+        let (done, of_own_factors) = (running.done.clone(), running.of_own_factors);
         busy.set(true);
         spawn_local(async move {
             match link.query(&statement).await {
@@ -104,6 +114,9 @@ fn confirmation(app: App, action: Action) -> AnyView {
                     app.changes.update(|count| *count += 1);
                     app.say("Done");
                     done(Arc::new(rows));
+                    if of_own_factors {
+                        app.renew_ticket().await;
+                    }
                 }
                 Err(error) => {
                     busy.try_set(false);

@@ -174,11 +174,10 @@ impl Editor {
         if let Some(link) = self.link.try_get_untracked().flatten().filter(|link| !link.is_closed()) {
             return Ok(link);
         }
-        let credentials = self.app.credentials.get_untracked();
         let hear = move |notice: String| {
             let _ = self.notices.try_update(|notices| notices.push(notice));
         };
-        let link = Link::open(&credentials, "locus page, SQL", hear, |_| ()).await?;
+        let link = self.app.open("locus page, SQL", hear).await?;
         self.link.try_set(Some(link.clone()));
         Ok(link)
     }

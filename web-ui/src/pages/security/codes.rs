@@ -19,7 +19,8 @@ use crate::{
     statement::quote_name,
 };
 
-const OWN: &str = "SELECT role, otp, otp_required, recovery_codes FROM locus.role_factors WHERE role = current_user";
+const OWN: &str = "SELECT role, otp, otp_required, recovery_codes, true AS own
+FROM locus.role_factors WHERE role = current_user";
 
 const ALL: &str = "SELECT role, otp, otp_required, recovery_codes, role = current_user AS own
 FROM locus.role_factors ORDER BY role";
@@ -85,7 +86,8 @@ impl Enrolment {
         let enable = move |_| {
             let text = "Makes a new secret for your role. It counts from the moment when a code confirms it.";
             let sql = format!("ALTER ROLE {} ENABLE OTP", quote_name(&role));
-            let action = Action::new("Set up one-time codes", text, sql);
+            // Not yet, but its confirmation does.
+            let action = Action::new("Set up one-time codes", text, sql).of_own_factors(true);
             action.then(move |rows| self.uri.set(rows.first_column().next().unwrap_or_default())).ask(self.app);
         };
         view! { <button id="enable-otp" class="primary" on:click=enable>"Set up…"</button> }.into_any()
@@ -122,7 +124,7 @@ impl Enrolment {
             let text = "From now on your role is asked for a code at every sign-in.";
             let sql = format!("ALTER ROLE {} CONFIRM OTP", quote_name(&self.app.role.read_untracked()));
             let action = Action::new("Confirm the first code", text, sql).with_secret(Secret::Code);
-            self.shows_recovery_codes(action).ask(self.app);
+            self.shows_recovery_codes(action).of_own_factors(true).ask(self.app);
         };
         Some(
             view! {
@@ -173,6 +175,7 @@ fn qr_code(uri: &str) -> Option<AnyView> {
 
 fn remove_button(app: App, row: Row<'_>, class: &'static str) -> AnyView {
     let role = row.text("role");
+    let own = row.flag("own") == Some(true);
     let then = match row.flag("otp_required") {
         Some(true) => "It must have codes, so it cannot sign in until it has new ones.",
         _ => "Its password alone lets it in again.",
@@ -180,7 +183,7 @@ fn remove_button(app: App, row: Row<'_>, class: &'static str) -> AnyView {
     let remove = move |_| {
         let text = format!("Removes the secret and the recovery codes of {role}. {then}");
         let sql = format!("ALTER ROLE {} DISABLE OTP", quote_name(&role));
-        Action::new("Remove one-time codes", text, sql).naming(&role).ask(app);
+        Action::new("Remove one-time codes", text, sql).naming(&role).of_own_factors(own).ask(app);
     };
     view! { <button class=class on:click=remove>"Remove…"</button> }.into_any()
 }
@@ -196,7 +199,8 @@ fn actions(app: App, row: Row<'_>) -> AnyView {
     };
     let sql = format!("ALTER ROLE {} {no}REQUIRE OTP", quote_name(&role));
     let text = format!("{role} {said}.");
-    let require = move |_| Action::new("Who must have codes", text.clone(), sql.clone()).ask(app);
+    let own = row.flag("own") == Some(true);
+    let require = move |_| Action::new("Who must have codes", text.clone(), sql.clone()).of_own_factors(own).ask(app);
     view! {
         <button class="quiet" on:click=require>{verb}</button>
         {remove_button(app, row, "quiet")}

@@ -33,7 +33,8 @@ pub fn part(app: App) -> AnyView {
         let name = role.get_untracked();
         let text = format!("Whoever shows this key signs in as {name}, without a password.");
         let sql = with_text(&format!("ALTER ROLE {} ADD KEY", quote_name(&name)), key.read_untracked().trim());
-        Action::new("Add a key", text, sql).then(move |_| key.set(String::new())).ask(app);
+        let action = Action::new("Add a key", text, sql).then(move |_| key.set(String::new()));
+        action.of_own_factors(name == *app.role.read_untracked()).ask(app);
     };
     view! {
         <div class="toolbar">{filter(app, "Filter by role or key…")}</div>
@@ -56,10 +57,11 @@ pub fn part(app: App) -> AnyView {
 
 fn actions(app: App, row: Row<'_>) -> AnyView {
     let (role, key) = (row.text("role"), row.text("key"));
+    let own = row.flag("own") == Some(true);
     let remove = move |_| {
         let text = format!("{role} can no longer sign in by this key.");
         let sql = with_text(&format!("ALTER ROLE {} DROP KEY", quote_name(&role)), &key);
-        Action::new("Remove a key", text, sql).naming(&role).ask(app);
+        Action::new("Remove a key", text, sql).naming(&role).of_own_factors(own).ask(app);
     };
     view! { <button class="quiet" on:click=remove>"Remove…"</button> }.into_any()
 }

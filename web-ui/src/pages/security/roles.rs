@@ -87,7 +87,8 @@ fn actions(app: App, row: Row<'_>) -> AnyView {
     let of_whom = if own { "your role".to_owned() } else { quoted.clone() };
     let password = move |_| {
         let text = format!("Sets a new password for {of_whom} and ends the tickets made with the old one.");
-        Action::new("Change a password", text, sql.clone()).with_secret(Secret::Password).ask(app);
+        let action = Action::new("Change a password", text, sql.clone()).with_secret(Secret::Password);
+        action.of_own_factors(own).ask(app);
     };
     let others = (!own).then(|| {
         let (verb, option, said) = match row.flag("rolcanlogin") {

@@ -40,6 +40,9 @@ pub fn part(app: App) -> AnyView {
     let feed = Feed::new(app, 10, || TICKETS.to_owned());
     let made = RwSignal::new(None::<Arc<Rows>>);
     let create = move |_| {
+        if !app.can_make_tickets() {
+            return;
+        }
         let text = "Makes a name and a secret for a program: valid for eight hours, and for one hour after each use.";
         Action::new("Make a ticket", text, "CREATE TICKET").then(move |rows| made.set(Some(rows))).ask(app);
     };
