@@ -3,16 +3,43 @@
 /// A node of a plan.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Node {
-    /// `Seq Scan on orders`.
+    /// `Scan on orders`.
     pub title: String,
-    /// Estimated rows and cost, and measured rows and milliseconds, where the text has them.
-    pub rows: Option<f64>,
-    pub cost: Option<f64>,
-    pub actual_rows: Option<f64>,
-    pub millis: Option<f64>,
+    /// What it took, where the plan was run and the node was reached.
+    pub took: Option<Took>,
+    /// The plan was run, and the node was never reached.
+    pub is_never_executed: bool,
+    /// What it asked of ranges itself.
+    pub ranges: Vec<RangeWork>,
     /// `Filter: …` and whatever else belongs to the node.
     pub notes: Vec<String>,
     pub depth: usize,
+}
+
+/// As PostgreSQL tells it: one loop on the average.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Took {
+    pub rows: f64,
+    pub loops: f64,
+    /// With all that is below the node.
+    pub millis: Option<f64>,
+}
+
+impl Took {
+    /// Of all loops together.
+    pub fn total_millis(&self) -> Option<f64> {
+        Some(self.millis? * self.loops)
+    }
+}
+
+/// What a node asked of one range, all its loops together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RangeWork {
+    pub range: String,
+    pub requests: f64,
+    pub scanned: f64,
+    pub rows: f64,
+    pub millis: Option<f64>,
 }
 
 /// A plan in the order of its lines, and the lines about the whole of it (`Execution Time: …`).
@@ -20,6 +47,18 @@ pub struct Node {
 pub struct Plan {
     pub nodes: Vec<Node>,
     pub summary: Vec<(String, String)>,
+}
+
+impl Plan {
+    /// The time that the node took itself, without what is below it.
+    pub fn own_millis(&self, position: usize) -> Option<f64> {
+        let node = self.nodes.get(position)?;
+        let below = self.nodes[position + 1..].iter().take_while(|other| other.depth > node.depth);
+        let children = below.filter(|other| other.depth == node.depth + 1);
+        let of_children: f64 = children.filter_map(|child| child.took?.total_millis()).sum();
+        // Each figure was rounded.
+        Some((node.took?.total_millis()? - of_children).max(0.0))
+    }
 }
 
 /// Reads lines as PostgreSQL writes them: children are indented and begin with `->`, notes are indented without it.
@@ -43,69 +82,51 @@ pub fn parse<'a>(lines: impl Iterator<Item = &'a str>) -> Plan {
             let (name, value) = text.split_once(": ").unwrap_or((text, ""));
             plan.summary.push((name.to_owned(), value.to_owned()));
         } else if let Some(node) = plan.nodes.last_mut() {
-            node.notes.push(text.to_owned());
+            match range_work(text) {
+                Some(work) => node.ranges.push(work),
+                None => node.notes.push(text.to_owned()),
+            }
         }
     }
     plan
 }
 
+/// `Scan on t (actual time=0.012..0.340 rows=3 loops=1)`; titles have parentheses of their own.
 fn node(text: &str) -> Node {
-    let (title, rest) = text.split_once("  (").or_else(|| text.split_once(" (")).unwrap_or((text, ""));
-    let has_figures = rest.contains("rows=") || rest.contains("cost=");
-    if !has_figures {
-        return Node { title: text.to_owned(), ..Node::default() };
-    }
-    let (estimate, actual) = rest.split_once("(actual").unwrap_or((rest, ""));
-    Node {
-        title: title.to_owned(),
-        rows: figure(estimate, "rows="),
-        cost: figure(estimate, "cost=").or_else(|| range_end(estimate, "cost=")),
-        actual_rows: figure(actual, "rows="),
-        millis: range_end(actual, "time="),
-        ..Node::default()
+    let last = text.strip_suffix(')').and_then(|text| text.rsplit_once(" ("));
+    match last {
+        Some((title, "never executed")) => Node { title: title.to_owned(), is_never_executed: true, ..Node::default() },
+        Some((title, figures)) if figures.starts_with("actual ") => {
+            let took = Took {
+                rows: figure(figures, "rows").unwrap_or(0.0),
+                loops: figure(figures, "loops").unwrap_or(1.0),
+                millis: figure(figures, "time"),
+            };
+            Node { title: title.to_owned(), took: Some(took), ..Node::default() }
+        }
+        _ => Node { title: text.to_owned(), ..Node::default() },
     }
 }
 
-/// The number behind a name, when it is a single one.
+/// `On Range 7: requests=1 scanned=9 rows=3 time=0.211`
+fn range_work(text: &str) -> Option<RangeWork> {
+    let (range, figures) = text.strip_prefix("On Range ")?.split_once(": ")?;
+    let count = |name| figure(figures, name).unwrap_or(0.0);
+    Some(RangeWork {
+        range: range.to_owned(),
+        requests: count("requests"),
+        scanned: count("scanned"),
+        rows: count("rows"),
+        millis: figure(figures, "time"),
+    })
+}
+
+/// The number of `name=3`, the second one of `name=1.0..3.0`.
 fn figure(text: &str, name: &str) -> Option<f64> {
-    let value = text.split_once(name)?.1;
-    value[..value.find([' ', ')']).unwrap_or(value.len())].parse().ok()
-}
-
-/// The second number of `name=1.0..2.0`.
-fn range_end(text: &str, name: &str) -> Option<f64> {
-    let value = text.split_once(name)?.1;
-    let value = &value[..value.find([' ', ')']).unwrap_or(value.len())];
+    let value = text.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='))?;
     value.split_once("..").map_or(value, |(_, end)| end).parse().ok()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plan_as_postgresql_writes_it() {
-        let text = "Hash Join  (cost=1.5..40.2 rows=10 width=4) (actual time=0.1..2.5 rows=7 loops=1)
-  Hash Cond: (a.x = b.x)
-  ->  Seq Scan on a  (cost=0.0..20.0 rows=100 width=4)
-        Filter: (y > 1)
-  ->  Hash  (cost=9.0..9.0 rows=5 width=4)
-        ->  Index Scan using b_x on b  (cost=0.0..9.0 rows=5 width=4)
-Execution Time: 3.1 ms";
-        let plan = parse(text.lines());
-        let shape: Vec<(usize, &str)> = plan.nodes.iter().map(|node| (node.depth, node.title.as_str())).collect();
-        let expected = [(0, "Hash Join"), (1, "Seq Scan on a"), (1, "Hash"), (2, "Index Scan using b_x on b")];
-        assert_eq!(shape, expected);
-        let top = &plan.nodes[0];
-        assert_eq!((top.rows, top.cost, top.actual_rows, top.millis), (Some(10.0), Some(40.2), Some(7.0), Some(2.5)));
-        assert_eq!((&top.notes[0][..], &plan.nodes[1].notes[0][..]), ("Hash Cond: (a.x = b.x)", "Filter: (y > 1)"));
-        assert_eq!(plan.summary, [("Execution Time".to_owned(), "3.1 ms".to_owned())]);
-    }
-
-    #[test]
-    fn plans_without_figures() {
-        let plan = parse("Limit (1)\n  ->  Values".lines());
-        assert_eq!(plan.nodes[0].title, "Limit (1)");
-        assert_eq!((plan.nodes[1].depth, plan.nodes[1].rows), (1, None));
-    }
-}
+#[path = "plan_test.rs"]
+mod tests;
