@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::LazyLock,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use serde_json::Value;
@@ -155,6 +155,36 @@ pub async fn one(client: &Client, query: &str) -> String {
 /// The SQLSTATE of an error; panics when it came from this side.
 pub fn state(error: &tokio_postgres::Error) -> String {
     error.code().unwrap_or_else(|| panic!("not an answer of the server: {error:?}")).code().to_owned()
+}
+
+/// Seconds since 1970.
+#[allow(clippy::disallowed_methods)]
+pub fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs()
+}
+
+/// The secret in an otpauth URI, as an authenticator reads it.
+pub fn otp_secret(uri: &str) -> Vec<u8> {
+    let encoded = uri.split("secret=").nth(1).and_then(|rest| rest.split('&').next());
+    base32(encoded.expect("a secret"))
+}
+
+fn base32(text: &str) -> Vec<u8> {
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0u64, 0);
+    for letter in text.bytes() {
+        let value = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'2'..=b'7' => letter - b'2' + 26,
+            _ => continue,
+        };
+        bits = bits << 5 | u64::from(value);
+        count += 5;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    bytes
 }
 
 /// Runs psql; the script comes by standard input.

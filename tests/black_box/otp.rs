@@ -8,8 +8,8 @@ use std::{
 use auth::otp;
 
 use crate::{
-    common::LOCUS,
-    sign_in::{PASSWORD, Secure, base32, connect, now},
+    common::{LOCUS, otp_secret, unix_seconds},
+    sign_in::{PASSWORD, Secure, connect},
 };
 
 #[tokio::test]
@@ -29,9 +29,7 @@ async fn a_role_is_enrolled_from_the_terminal() {
     }
     assert!(drawn.len() > 20 && drawn.iter().any(|line| line.contains('█')), "a QR code: {drawn:?}");
 
-    let uri = uri.expect("the URI");
-    let encoded = uri.split("secret=").nth(1).and_then(|rest| rest.split('&').next()).expect("a secret");
-    let code = otp::code(&base32(encoded), now() / 30 - 1).expect("a code");
+    let code = otp::code(&otp_secret(&uri.expect("the URI")), unix_seconds() / 30 - 1).expect("a code");
     writeln!(typed, "000000").and_then(|()| writeln!(typed, "{code}")).expect("it reads");
     let codes: Vec<String> = shown.filter(|line| line.starts_with("  ")).map(|line| line.trim().to_owned()).collect();
     assert_eq!(codes.len(), 10, "{codes:?}");

@@ -1,22 +1,17 @@
 //! Signing in where nobody is trusted: passwords, codes, keys, tickets, and what is refused.
 
-use std::{path::Path, time::SystemTime};
+use std::path::Path;
 
 use auth::{otp, owner, seal::ClusterKey};
 use tokio_postgres::{Client, Config, NoTls};
 
-use crate::common::{Demo, Server, eventually, one, psql, signal, state};
+use crate::common::{Demo, Server, eventually, one, otp_secret, psql, signal, state, unix_seconds};
 
 pub const PASSWORD: &str = "violet kettle 77 sparrows";
 
-#[allow(clippy::disallowed_methods)]
-pub fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs()
-}
-
 pub fn owner_pass(secrets: &Path) -> String {
     let key = std::fs::read(secrets.join("cluster.key")).expect("the cluster's key");
-    owner::pass(&ClusterKey::new(key.try_into().expect("32 bytes")), "locus", now())
+    owner::pass(&ClusterKey::new(key.try_into().expect("32 bytes")), "locus", unix_seconds())
 }
 
 #[allow(clippy::disallowed_methods)]
@@ -127,9 +122,8 @@ async fn scram_for_clients_that_insist() {
 /// Enrols a one-time password; its secret and the recovery codes.
 async fn enrol(client: &Client, role: &str) -> (Vec<u8>, Vec<String>) {
     let uri = one(client, &format!("ALTER ROLE {role} ENABLE OTP")).await;
-    let encoded = uri.split("secret=").nth(1).and_then(|rest| rest.split('&').next()).expect("a secret").to_owned();
-    let secret = base32(&encoded);
-    let code = otp::code(&secret, now() / 30 - 1).expect("a code");
+    let secret = otp_secret(&uri);
+    let code = otp::code(&secret, unix_seconds() / 30 - 1).expect("a code");
     let rows = client.simple_query(&format!("ALTER ROLE {role} CONFIRM OTP '{code}'")).await.expect("confirmed");
     let codes: Vec<String> = rows
         .iter()
@@ -142,31 +136,13 @@ async fn enrol(client: &Client, role: &str) -> (Vec<u8>, Vec<String>) {
     (secret, codes)
 }
 
-pub fn base32(text: &str) -> Vec<u8> {
-    let (mut bytes, mut bits, mut count) = (Vec::new(), 0u64, 0);
-    for letter in text.bytes() {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'2'..=b'7' => letter - b'2' + 26,
-            _ => continue,
-        };
-        bits = bits << 5 | u64::from(value);
-        count += 5;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    bytes
-}
-
 #[tokio::test]
 async fn one_time_codes_by_both_carriers_and_recovery_codes_once() {
     let secure = Secure::start();
     let (url, owner) = (&secure.server.url, secure.owner().await);
     run(&owner, &format!("CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'")).await;
     let (secret, recovery) = enrol(&owner, "clerk").await;
-    let code = otp::code(&secret, now() / 30).expect("a code");
+    let code = otp::code(&secret, unix_seconds() / 30).expect("a code");
     assert_eq!(refused(url, "clerk", PASSWORD, "").await, one_text("clerk"), "without a code");
     assert_eq!(refused(url, "clerk", PASSWORD, "-c locus.otp=000000").await, one_text("clerk"));
     let carried = format!("-c locus.otp={code}");
@@ -198,7 +174,7 @@ async fn clerk_of(demo: &Demo) -> (Vec<String>, Client, Vec<u8>) {
 async fn fifty_sign_ins_with_one_code_over_two_gateways_let_one_in() {
     let demo = Demo::start(&["--nodes", "1", "--gateways", "2", "--empty"]);
     let (urls, _, secret) = clerk_of(&demo).await;
-    let options = format!("-c locus.otp={}", otp::code(&secret, now() / 30).expect("a code"));
+    let options = format!("-c locus.otp={}", otp::code(&secret, unix_seconds() / 30).expect("a code"));
     let attempts = (0..50).map(|number| connect(&urls[number % 2], "clerk", PASSWORD, &options));
     let outcomes = futures::future::join_all(attempts).await;
     let admitted = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
@@ -215,7 +191,7 @@ async fn while_a_node_is_cut_off_one_code_still_lets_in_one_at_most() {
     let (urls, owner, secret) = clerk_of(&demo).await;
     let leader = "SELECT leader FROM locus.ranges WHERE leader IS NOT NULL ORDER BY range_id DESC LIMIT 1";
     let leader: u64 = one(&owner, leader).await.parse().expect("a node");
-    let options = format!("-c locus.otp={}", otp::code(&secret, now() / 30).expect("a code"));
+    let options = format!("-c locus.otp={}", otp::code(&secret, unix_seconds() / 30).expect("a code"));
     let attempts = (0..50).map(|number| {
         let (url, options) = (urls[number % 2].clone(), options.clone());
         tokio::spawn(async move { connect(&url, "clerk", PASSWORD, &options).await })
@@ -374,7 +350,7 @@ async fn failures_slow_the_guesser_down_but_not_the_owner_with_a_code() {
     // Written soon after.
     let throttled = "SELECT count(*) > 0 FROM locus.audit WHERE role = 'clerk' AND detail = 'throttled'";
     eventually("a row about throttling", async || (one(&owner, throttled).await == "t").then_some(())).await;
-    let options = format!("-c locus.otp={}", otp::code(&secret, now() / 30).expect("a code"));
+    let options = format!("-c locus.otp={}", otp::code(&secret, unix_seconds() / 30).expect("a code"));
     connect(url, "clerk", PASSWORD, &options).await.expect("the owner is not locked out");
 }
 
@@ -384,7 +360,8 @@ async fn codes_cannot_be_guessed_by_whoever_knows_the_password() {
     let (url, owner) = (&secure.server.url, secure.owner().await);
     run(&owner, &format!("CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'")).await;
     let (secret, recovery) = enrol(&owner, "clerk").await;
-    let right = |ahead: u64| format!("-c locus.otp={}", otp::code(&secret, now() / 30 + ahead).expect("a code"));
+    let right =
+        |ahead: u64| format!("-c locus.otp={}", otp::code(&secret, unix_seconds() / 30 + ahead).expect("a code"));
     // Wrong ones, all at once: they are counted one after the other.
     let wrong = right(1000);
     let tries = (0..20).map(|_| refused(url, "clerk", PASSWORD, &wrong));

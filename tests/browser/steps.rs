@@ -4,12 +4,15 @@ use fantoccini::Locator;
 
 use crate::{common::eventually, driver::Browser};
 
-const PLACES: [&str; 9] =
-    ["overview", "nodes", "ranges", "statements", "sessions", "locks", "schema", "sql", "consistency"];
+const PLACES: [&str; 10] =
+    ["overview", "nodes", "ranges", "statements", "sessions", "locks", "schema", "sql", "security", "consistency"];
+
+/// What the place Security consists of besides its first part.
+const PARTS: [&str; 5] = ["codes", "keys", "tickets", "rules", "audit"];
 
 pub async fn sign_in(browser: &Browser, url: &str, password: &str) {
     browser.client.goto(url).await.expect("the page opens");
-    browser.find("#sign-in").await;
+    browser.is_usable_soon("the sign-in form", "#sign-in").await;
     browser.fill("form.sign-in input[type=password]", password).await;
     browser.screenshot("sign-in").await;
     browser.accessible("sign-in").await;
@@ -22,7 +25,7 @@ pub async fn state_says(browser: &Browser, wanted: &str) {
 }
 
 /// By the menu, as a person would.
-async fn go(browser: &Browser, place: &str) {
+pub async fn go(browser: &Browser, place: &str) {
     let address = if place == "overview" { "/".to_owned() } else { format!("/{place}") };
     browser.find(&format!(".menu a[href='{address}']")).await.click().await.expect("the menu is there");
     browser.reads("#title", title(place).as_str()).await;
@@ -32,7 +35,7 @@ fn title(place: &str) -> String {
     if place == "sql" { "SQL".to_owned() } else { place[..1].to_uppercase() + &place[1..] }
 }
 
-async fn run(browser: &Browser, sql: &str) {
+pub async fn run(browser: &Browser, sql: &str) {
     browser.fill("#statements", sql).await;
     browser.find("#run").await.click().await.expect("the button is there");
 }
@@ -44,9 +47,22 @@ pub async fn run_sql(browser: &Browser) {
     browser.reads("#results", "40").await;
     run(browser, "CREATE TABLE from_the_page (id int PRIMARY KEY); INSERT INTO from_the_page VALUES (1), (2)").await;
     browser.reads("#results", "2 rows").await;
-    run(browser, "EXPLAIN SELECT * FROM orders WHERE id = 1").await;
-    browser.find("#results .plan-node").await;
+}
+
+/// What each node took, and what it asked of each range.
+pub async fn plan_is_drawn(browser: &Browser) {
+    run(
+        browser,
+        "EXPLAIN ANALYZE SELECT c.name, count(*) FROM orders o JOIN customers c ON c.id = o.customer_id GROUP BY 1",
+    )
+    .await;
+    browser.reads("#results .plan-node", "ms").await;
+    browser.reads("#results .plan-range", "on range").await;
     browser.screenshot("sql-plan").await;
+    browser.accessible("sql-plan").await;
+    run(browser, "EXPLAIN SELECT * FROM orders WHERE id = 1").await;
+    browser.reads("#results .plan-node", "orders").await;
+    browser.gone("#results .plan-range").await;
 }
 
 pub async fn errors_are_marked(browser: &Browser) {
@@ -81,25 +97,64 @@ pub async fn check_consistency(browser: &Browser) {
     browser.screenshot("consistency-verdict").await;
 }
 
+/// The overview is there again without a sign-in.
+pub async fn goes_on_after_a_reload(browser: &Browser) {
+    browser.client.refresh().await.expect("the page loads again");
+    browser.is_usable_soon("the overview after a reload", "#state").await;
+}
+
 /// Every place: a picture, and no serious fault for those who cannot see it.
 pub async fn visit_all(browser: &Browser, url: &str) {
     for place in PLACES {
         go(browser, place).await;
-        settled(browser).await;
-        browser.screenshot(place).await;
-        browser.accessible(place).await;
+        look_at(browser, place).await;
+    }
+    go(browser, "security").await;
+    for part in PARTS {
+        browser.click(&format!(".parts a[href='/security/{part}']")).await;
+        browser.find(&format!(".parts [aria-current] a[href='/security/{part}']")).await;
+        match part {
+            "rules" => {
+                browser.click("#test-rules").await;
+                browser.reads("#decision", "Admitted by auto").await;
+            }
+            "audit" => browser.reads("#chain", "Whole").await,
+            _ => {}
+        }
+        look_at(browser, &format!("security-{part}")).await;
     }
     browser.client.goto(&format!("{url}schema/public/orders")).await.expect("a link into the page");
-    settled(browser).await;
     browser.reads("main", "CREATE TABLE public.orders").await;
-    browser.screenshot("schema-table").await;
-    browser.accessible("schema-table").await;
-    browser.client.set_window_size(360, 740).await.expect("a small window");
-    browser.screenshot("small").await;
-    let overflow = "return document.documentElement.scrollWidth > window.innerWidth + 1";
-    let overflows = browser.client.execute(overflow, Vec::new()).await.expect("an answer");
-    assert_eq!(overflows, serde_json::Value::from(false), "wider than the window");
-    browser.client.set_window_size(1280, 900).await.expect("a large window");
+    look_at(browser, "schema-table").await;
+}
+
+async fn look_at(browser: &Browser, place: &str) {
+    settled(browser).await;
+    browser.screenshot(place).await;
+    browser.accessible(place).await;
+}
+
+/// Every place on a telephone: nothing has to be pushed sideways.
+pub async fn visit_narrow(browser: &Browser, url: &str) {
+    let parts = PARTS.map(|part| format!("security/{part}"));
+    let places = PLACES.into_iter().map(|place| if place == "overview" { "" } else { place });
+    let places = places.map(str::to_owned).chain(parts).chain(["schema/public/orders".to_owned()]);
+    for place in places {
+        browser.client.goto(&format!("{url}{place}")).await.expect("a link into the page");
+        settled(browser).await;
+        if place == "sql" {
+            run(browser, "EXPLAIN ANALYZE SELECT * FROM orders WHERE id = 1; SELECT * FROM orders").await;
+            browser.find("#results .plan-range").await;
+            browser.find("#results section:nth-of-type(2) table").await;
+        }
+        browser.is_narrow_enough(&place).await;
+        let name = if place.is_empty() { "overview".to_owned() } else { place.replace('/', "-") };
+        browser.screenshot(&name).await;
+    }
+    browser.click(".menu-button").await;
+    browser.find(".menu.open").await;
+    browser.is_narrow_enough("the menu").await;
+    browser.screenshot("menu").await;
 }
 
 async fn settled(browser: &Browser) {
