@@ -8,7 +8,7 @@ const PLACES: [&str; 10] =
     ["overview", "nodes", "ranges", "statements", "sessions", "locks", "schema", "sql", "security", "consistency"];
 
 /// What the place Security consists of besides its first part.
-const PARTS: [&str; 5] = ["codes", "keys", "tickets", "rules", "audit"];
+const PARTS: [&str; 6] = ["codes", "keys", "tickets", "rules", "certificates", "audit"];
 
 pub async fn sign_in(browser: &Browser, url: &str, password: &str) {
     browser.client.goto(url).await.expect("the page opens");
@@ -118,6 +118,7 @@ pub async fn visit_all(browser: &Browser, url: &str) {
                 browser.click("#test-rules").await;
                 browser.reads("#decision", "Admitted by auto").await;
             }
+            "certificates" => browser.reads("main table", "valid").await,
             "audit" => browser.reads("#chain", "Whole").await,
             _ => {}
         }

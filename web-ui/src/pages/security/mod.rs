@@ -1,6 +1,7 @@
 //! Who may come in, how they prove who they are, and what was written down about it.
 
 mod audit;
+mod certificates;
 mod codes;
 mod keys;
 mod roles;
@@ -18,12 +19,13 @@ use crate::{
 };
 
 /// Parts of this place: address, title.
-const PARTS: [(&str, &str); 6] = [
+const PARTS: [(&str, &str); 7] = [
     ("", "Roles"),
     ("codes", "One-time codes"),
     ("keys", "Keys"),
     ("tickets", "Tickets"),
     ("rules", "Rules"),
+    ("certificates", "Certificates"),
     ("audit", "Audit"),
 ];
 
@@ -44,6 +46,7 @@ pub fn page(app: App) -> AnyView {
             "keys" => keys::part(app),
             "tickets" => tickets::part(app),
             "rules" => rules::part(app),
+            "certificates" => certificates::part(app),
             "audit" => audit::part(app),
             _ => roles::part(app),
         }}
