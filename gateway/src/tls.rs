@@ -11,7 +11,10 @@ use tokio_rustls::rustls::{
     client::danger::HandshakeSignatureValid,
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
-    server::danger::{ClientCertVerified, ClientCertVerifier},
+    server::{
+        NoServerSessionStorage,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
 };
 
 /// What a gateway shows to clients. Clones share it.
@@ -52,12 +55,15 @@ impl Identity {
         let end_point = keys::end_point(first).ok_or_else(|| invalid("not a certificate"))?.into();
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| invalid("the key is not PEM"))?;
         let provider = Arc::new(ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider.clone())
+        let mut config = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_client_cert_verifier(Arc::new(AnyKey { provider }))
             .with_single_cert(chain, key)
             .map_err(io::Error::other)?;
+        // A handshake that goes on where an earlier one ended shows no certificate: one whose time is over would still count.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         Ok(Identity { config: Arc::new(config), end_point })
     }
 }

@@ -93,15 +93,18 @@ impl Wire {
             return Err(End::violation("received unencrypted data after SSL request"));
         }
         let plain = std::mem::replace(&mut self.io, Box::new(tokio::io::empty()));
-        match TlsAcceptor::from(identity.config.clone()).accept(plain).await {
+        match TlsAcceptor::from(identity.config.clone()).accept(plain).into_fallible().await {
             Ok(stream) => {
                 let certificates = stream.get_ref().1.peer_certificates();
                 self.pin = certificates.and_then(|shown| shown.first()).and_then(|first| Pin::of_certificate(first));
                 self.encrypted = true;
                 self.io = Box::new(stream);
             }
-            Err(error) => {
+            Err((error, plain)) => {
                 tracing::debug!(%error, "TLS handshake failed");
+                self.io = plain;
+                // The client may not have read the alert yet.
+                self.finish().await;
                 self.closed = true;
                 return Err(End::Closed);
             }

@@ -4,13 +4,14 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStderr, Command, Output, Stdio},
     sync::LazyLock,
+    thread::JoinHandle,
     time::{Duration, Instant, SystemTime},
 };
 
 use serde_json::Value;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 /// The binary under test.
 pub const LOCUS: &str = env!("CARGO_BIN_EXE_locus");
@@ -31,9 +32,11 @@ pub async fn eventually<T>(what: &str, mut condition: impl AsyncFnMut() -> Optio
     }
 }
 
-/// A `locus start` process.
+/// A `locus start` process. A panic in it fails the test, whatever else the test looks at.
 pub struct Server {
     child: Child,
+    /// Ends with the process; the lines that tell of panics.
+    listener: Option<JoinHandle<Vec<String>>>,
     pub url: String,
     pub addr: SocketAddr,
     page: SocketAddr,
@@ -65,9 +68,11 @@ impl Server {
             .args(["start", "--stop-with-stdin", "--sql-addr", "127.0.0.1:0", "--web-addr", "127.0.0.1:0", "--data"])
             .arg(directory);
         // Its standard input is a pipe from this process: however the test ends, the server ends with it.
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.env_remove("LOCUS_LOG").spawn().expect("the server starts");
         let stdout = child.stdout.take().expect("a pipe");
+        let stderr = child.stderr.take().expect("a pipe");
+        let listener = Some(std::thread::spawn(move || panics(stderr)));
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
         let mut after = |start: &str| {
             let line = lines.find(|line| line.starts_with(start)).expect("the server says where it listens");
@@ -76,7 +81,7 @@ impl Server {
         let page = after("Page: http://").trim_end_matches('/').parse().expect("an address");
         let url = after("SQL: ");
         let addr = address(&url);
-        Server { child, url, addr, page, _directory: None }
+        Server { child, listener, url, addr, page, _directory: None }
     }
 
     /// Where the page is served.
@@ -105,7 +110,23 @@ impl Drop for Server {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let panics = self.listener.take().and_then(|listener| listener.join().ok()).unwrap_or_default();
+        assert!(std::thread::panicking() || panics.is_empty(), "the server has panicked: {panics:?}");
     }
+}
+
+/// Passes on what a server logs; the lines that tell of panics.
+fn panics(stderr: ChildStderr) -> Vec<String> {
+    let (mut reader, mut line, mut panics) = (BufReader::new(stderr), Vec::new(), Vec::new());
+    while let Ok(1..) = reader.read_until(b'\n', &mut line) {
+        let text = String::from_utf8_lossy(&line);
+        eprint!("{text}");
+        if text.contains("panicked at") {
+            panics.push(text.trim_end().to_owned());
+        }
+        line.clear();
+    }
+    panics
 }
 
 /// A server that tests share where they use tables of their own. Ends with the test program.
@@ -128,28 +149,38 @@ pub fn signal(pid: u32, name: &str) {
 }
 
 /// Connects; the connection is driven in the background.
-#[allow(clippy::disallowed_methods)]
 pub async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection");
-    tokio::spawn(async move {
-        // Its errors reach the client's calls too.
-        let _ = connection.await;
-    });
+    drive(connection);
     client
+}
+
+/// Drives a connection in the background. Its errors reach the client's calls too.
+#[allow(clippy::disallowed_methods)]
+pub fn drive(connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static) {
+    tokio::spawn(async move { drop(connection.await) });
+}
+
+/// The rows of a query, as text.
+pub async fn rows(client: &Client, query: &str) -> Vec<SimpleQueryRow> {
+    let messages = client.simple_query(query).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    let row = |message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    };
+    messages.into_iter().filter_map(row).collect()
+}
+
+/// The first column, as text.
+pub async fn column(client: &Client, query: &str) -> Vec<String> {
+    rows(client, query).await.iter().map(|row| row.get(0).unwrap_or("NULL").to_owned()).collect()
 }
 
 /// The first column of the only row, as text.
 pub async fn one(client: &Client, query: &str) -> String {
-    let messages = client.simple_query(query).await.unwrap_or_else(|error| panic!("{query}: {error:?}"));
-    let rows: Vec<&tokio_postgres::SimpleQueryRow> = messages
-        .iter()
-        .filter_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(rows.len(), 1, "{query}");
-    rows[0].get(0).unwrap_or("NULL").to_owned()
+    let mut column = column(client, query).await;
+    assert_eq!(column.len(), 1, "{query}");
+    column.remove(0)
 }
 
 /// The SQLSTATE of an error; panics when it came from this side.

@@ -1,11 +1,16 @@
 //! Signing in where nobody is trusted: passwords, codes, keys, tickets, and what is refused.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use auth::{otp, owner, seal::ClusterKey};
 use tokio_postgres::{Client, Config, NoTls};
 
-use crate::common::{Demo, Server, eventually, one, otp_secret, psql, signal, state, unix_seconds};
+use crate::common::{
+    Demo, LOCUS, Server, column, drive, eventually, one, otp_secret, psql, rows, signal, state, unix_seconds,
+};
 
 pub const PASSWORD: &str = "violet kettle 77 sparrows";
 
@@ -14,15 +19,11 @@ pub fn owner_pass(secrets: &Path) -> String {
     owner::pass(&ClusterKey::new(key.try_into().expect("32 bytes")), "locus", unix_seconds())
 }
 
-#[allow(clippy::disallowed_methods)]
 pub async fn connect(url: &str, user: &str, password: &str, options: &str) -> Result<Client, tokio_postgres::Error> {
     let mut config: Config = url.parse().expect("a URL");
     config.user(user).password(password).options(options);
     let (client, connection) = config.connect(NoTls).await?;
-    tokio::spawn(async move {
-        // Its errors reach the client's calls too.
-        let _ = connection.await;
-    });
+    drive(connection);
     Ok(client)
 }
 
@@ -34,7 +35,8 @@ async fn refused(url: &str, user: &str, password: &str, options: &str) -> (Strin
     }
 }
 
-fn one_text(user: &str) -> (String, String) {
+/// What every refusal says.
+pub fn one_text(user: &str) -> (String, String) {
     ("28P01".to_owned(), format!("password authentication failed for user \"{user}\""))
 }
 
@@ -44,14 +46,14 @@ pub struct Secure {
 }
 
 impl Secure {
-    pub fn secrets(&self) -> std::path::PathBuf {
-        self.directory.path().join("secrets")
-    }
-
     pub fn start() -> Secure {
         let directory = tempfile::tempdir().expect("a directory");
         let server = Server::start_secure(directory.path());
         Secure { server, directory }
+    }
+
+    pub fn secrets(&self) -> PathBuf {
+        self.directory.path().join("secrets")
     }
 
     pub async fn owner(&self) -> Client {
@@ -60,7 +62,7 @@ impl Secure {
     }
 }
 
-async fn run(client: &Client, text: &str) {
+pub async fn run(client: &Client, text: &str) {
     client.batch_execute(text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"));
 }
 
@@ -119,19 +121,12 @@ async fn scram_for_clients_that_insist() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "1", "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Enrols a one-time password; its secret and the recovery codes.
-async fn enrol(client: &Client, role: &str) -> (Vec<u8>, Vec<String>) {
+/// Enrols a one-time password; its secret and the recovery codes. The code of the step before this one is used.
+pub async fn enrol(client: &Client, role: &str) -> (Vec<u8>, Vec<String>) {
     let uri = one(client, &format!("ALTER ROLE {role} ENABLE OTP")).await;
     let secret = otp_secret(&uri);
     let code = otp::code(&secret, unix_seconds() / 30 - 1).expect("a code");
-    let rows = client.simple_query(&format!("ALTER ROLE {role} CONFIRM OTP '{code}'")).await.expect("confirmed");
-    let codes: Vec<String> = rows
-        .iter()
-        .filter_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
-        })
-        .collect();
+    let codes = column(client, &format!("ALTER ROLE {role} CONFIRM OTP '{code}'")).await;
     assert_eq!(codes.len(), 10);
     (secret, codes)
 }
@@ -231,12 +226,8 @@ async fn rules_decide_and_nobody_locks_himself_out() {
     let (state, message) = refused(url, "clerk", PASSWORD, "").await;
     assert_eq!(state, "28000");
     assert_eq!(message, "no sign-in rule admits user \"clerk\" from address 127.0.0.1, no encryption");
-    let tested = owner.simple_query("EXPLAIN SIGN IN clerk FROM '127.0.0.1' WITHOUT TLS").await.expect("an answer");
-    let method = tested.iter().find_map(|message| match message {
-        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(2),
-        _ => None,
-    });
-    assert_eq!(method, Some("reject"));
+    let tested = rows(&owner, "EXPLAIN SIGN IN clerk FROM '127.0.0.1' WITHOUT TLS").await;
+    assert_eq!(tested[0].get(2), Some("reject"));
     run(&owner, "ALTER SYSTEM RESET locus.hba").await;
     connect(url, "clerk", PASSWORD, "").await.expect("as before");
 }
@@ -247,20 +238,14 @@ async fn a_pinned_key_lets_in_and_another_does_not() {
     let owner = secure.owner().await;
     run(&owner, &format!("CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'")).await;
     let keys = tempfile::tempdir().expect("a directory");
-    let made = |name: &str| {
-        let mut command = std::process::Command::new(crate::common::LOCUS);
-        let output = command.args(["key", "gen", name, "--out"]).arg(keys.path()).output().expect("locus runs");
-        assert!(output.status.success());
-        String::from_utf8(output.stdout).unwrap().lines().next().expect("a statement").to_owned()
-    };
-    run(&owner, &made("clerk")).await;
-    made("mallory");
+    run(&owner, &make_key("clerk", keys.path())).await;
+    make_key("mallory", keys.path());
     let try_with = |name: &str| {
         let path = |kind: &str| keys.path().join(format!("{name}.{kind}")).display().to_string();
         let url = format!(
             "{}?user=clerk&sslmode=verify-full&sslrootcert={}&sslcert={}&sslkey={}",
             secure.server.url,
-            secure.directory.path().join("secrets/ca.crt").display(),
+            secure.secrets().join("ca.crt").display(),
             path("crt"),
             path("key"),
         );
@@ -269,8 +254,7 @@ async fn a_pinned_key_lets_in_and_another_does_not() {
     let output = try_with("clerk");
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "clerk", "{}", String::from_utf8_lossy(&output.stderr));
     assert!(!try_with("mallory").status.success());
-    let statement = made_drop(&owner).await;
-    run(&owner, &statement).await;
+    drop_key(&owner, "clerk").await;
     assert!(!try_with("clerk").status.success(), "the key was taken away");
 }
 
@@ -302,9 +286,24 @@ async fn a_certificate_that_has_ended_is_refused() {
     assert!(!output.status.success() && error.contains("certificate expired"), "{error}");
 }
 
-async fn made_drop(owner: &Client) -> String {
-    let pin = one(owner, "SELECT keys[1] FROM locus.role_factors WHERE role = 'clerk'").await;
-    format!("ALTER ROLE clerk DROP KEY '{pin}'")
+/// Makes `ROLE.key` and `ROLE.crt`; the statement that gives the role the key.
+pub fn make_key(role: &str, out: &Path) -> String {
+    let output = Command::new(LOCUS).args(["key", "gen", role, "--out"]).arg(out).output().expect("locus runs");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text").lines().next().expect("a statement").to_owned()
+}
+
+/// Takes the role's only key away.
+pub async fn drop_key(owner: &Client, role: &str) {
+    let pin = one(owner, &format!("SELECT keys[1] FROM locus.role_factors WHERE role = '{role}'")).await;
+    run(owner, &format!("ALTER ROLE {role} DROP KEY '{pin}'")).await;
+}
+
+/// A new ticket of the session's role: its name and its secret.
+pub async fn make_ticket(client: &Client) -> (String, String) {
+    let rows = rows(client, "CREATE TICKET").await;
+    let text = |at: usize| rows[0].get(at).expect("a value").to_owned();
+    (text(0), text(1))
 }
 
 #[tokio::test]
@@ -313,16 +312,7 @@ async fn tickets_live_until_they_are_dropped_or_the_factors_change() {
     let (url, owner) = (&secure.server.url, secure.owner().await);
     run(&owner, &format!("CREATE ROLE clerk LOGIN PASSWORD '{PASSWORD}'")).await;
     let clerk = connect(url, "clerk", PASSWORD, "").await.expect("a session");
-    let ticket = async |client: &Client| {
-        let rows = client.simple_query("CREATE TICKET").await.expect("a ticket");
-        let row = rows.iter().find_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
-        let row = row.expect("a row");
-        (row.get(0).unwrap().to_owned(), row.get(1).unwrap().to_owned())
-    };
-    let (first, secret) = ticket(&clerk).await;
+    let (first, secret) = make_ticket(&clerk).await;
     let by_ticket = connect(url, &first, &secret, "").await.expect("the ticket");
     assert_eq!(one(&by_ticket, "SELECT current_user").await, "clerk");
     assert_eq!(
@@ -333,7 +323,7 @@ async fn tickets_live_until_they_are_dropped_or_the_factors_change() {
     assert_eq!(one(&clerk, "SELECT count(*) FROM locus.tickets").await, "1");
     run(&clerk, &format!("DROP TICKET '{first}'")).await;
     assert_eq!(refused(url, &first, &secret, "").await, one_text(&first));
-    let (second, secret) = ticket(&clerk).await;
+    let (second, secret) = make_ticket(&clerk).await;
     run(&clerk, "ALTER ROLE clerk PASSWORD 'another 12 winters gone'").await;
     assert_eq!(refused(url, &second, &secret, "").await, one_text(&second), "the password has changed");
 }

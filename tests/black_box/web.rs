@@ -13,7 +13,7 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest},
 };
 
-use crate::common::{PATIENCE, Server, eventually, shared};
+use crate::common::{PATIENCE, Server, drive, eventually, shared};
 
 /// Status line, headers and body of one request.
 fn request(server: &Server, head: &str) -> String {
@@ -68,17 +68,18 @@ fn bytes(mut socket: WebSocketStream<tokio::net::TcpStream>) -> DuplexStream {
     near
 }
 
-#[allow(clippy::disallowed_methods)]
 async fn session(server: &Server) -> tokio_postgres::Client {
+    sign_in(server, "locus", "").await
+}
+
+/// A session as our own page opens one.
+pub async fn sign_in(server: &Server, user: &str, password: &str) -> tokio_postgres::Client {
     let origin = format!("http://{}", server.page_addr());
     let stream = bytes(websocket(server, &origin).await.expect("our own page is let in"));
     let mut config = tokio_postgres::Config::new();
-    let (client, connection) =
-        config.user("locus").dbname("locus").connect_raw(stream, NoTls).await.expect("a session");
-    tokio::spawn(async move {
-        // Its errors reach the client's calls too.
-        let _ = connection.await;
-    });
+    config.user(user).password(password).dbname("locus");
+    let (client, connection) = config.connect_raw(stream, NoTls).await.expect("a session");
+    drive(connection);
     client
 }
 
