@@ -9,6 +9,7 @@ mod demo;
 mod fuzz;
 mod limits;
 mod otp;
+mod partition;
 mod psql;
 mod retry;
 mod sign_in;

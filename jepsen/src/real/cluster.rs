@@ -46,6 +46,9 @@ pub struct ClusterOptions {
     pub nodes: u8,
     pub gateways: u8,
     pub needs: Needs,
+    /// Where the cluster's key and certificates are, or are made by the processes: nobody is trusted then, and the harness
+    /// comes in as the owner of this directory. `None`: `--insecure`.
+    pub secrets: Option<PathBuf>,
     /// Where the processes log to.
     pub logs: PathBuf,
     /// A planted fault that every process is started with, for tests of the harness.
@@ -99,7 +102,8 @@ impl Cluster {
                 Some(namespaces) => Inside::enter(namespaces.path(&gateway.short()))?,
                 None => Inside::here(),
             };
-            targets.push((*gateway, Target::gateway(places.listens_at(*gateway), inside)));
+            let target = Target::gateway(places.listens_at(*gateway), inside, options.secrets.as_deref());
+            targets.push((*gateway, target));
         }
         let cluster = Arc::new(Cluster {
             places,
@@ -333,12 +337,16 @@ fn command_of(
     match member {
         Member::Node(id) => {
             let (id, data) = (id.to_string(), equipment.data(member).display().to_string());
-            let own = ["node", "--insecure", "--id", &id, "--listen", &listen, "--peers", &nodes, "--data", &data];
+            let own = ["node", "--id", &id, "--listen", &listen, "--peers", &nodes, "--data", &data];
             words.extend(own.map(str::to_owned));
         }
         Member::Gateway(_) => {
-            words.extend(["gateway", "--insecure", "--sql-addr", &listen, "--nodes", &nodes].map(str::to_owned));
+            words.extend(["gateway", "--sql-addr", &listen, "--nodes", &nodes].map(str::to_owned));
         }
+    }
+    match &options.secrets {
+        Some(directory) => words.extend(["--secrets".to_owned(), directory.display().to_string()]),
+        None => words.push("--insecure".to_owned()),
     }
     words.extend(["--cluster", cluster, "--stop-with-stdin"].map(str::to_owned));
     words.extend(flags);

@@ -21,7 +21,7 @@ pub mod meter;
 pub mod namespaces;
 pub mod nemesis;
 pub mod pages;
-mod partition;
+pub mod partition;
 pub mod places;
 mod process;
 mod relay;

@@ -182,6 +182,7 @@ impl Site {
                 nodes: options.nodes,
                 gateways: options.gateways,
                 needs: Needs { network, ..needs },
+                secrets: None,
                 logs: options.out.clone(),
                 planted_fault: options.planted_fault.clone(),
                 seed: options.seed,

@@ -1,13 +1,23 @@
 //! Sessions over the PostgreSQL wire, by `tokio-postgres` and its simple query protocol.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
+use auth::{owner, seal::ClusterKey};
 use base::BoxFuture;
 use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use super::inside::Inside;
 use crate::workload::world::{Answer, Connection, Failure};
+
+/// The role that owns the system.
+const OWNER: &str = "locus";
 
 /// How long connecting and signing in may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -18,6 +28,8 @@ pub struct Target {
     place: Place,
     config: Arc<Config>,
     inside: Arc<Inside>,
+    /// Where the cluster's key is, which lets in whoever can read it; `None`: nothing is asked.
+    secrets: Option<PathBuf>,
 }
 
 #[derive(Clone)]
@@ -30,17 +42,23 @@ enum Place {
 
 impl Target {
     /// A gateway of our own, reached from inside its namespace.
-    pub fn gateway(address: SocketAddr, inside: Inside) -> Target {
+    pub fn gateway(address: SocketAddr, inside: Inside, secrets: Option<&Path>) -> Target {
         let mut config = Config::new();
-        config.user("locus").dbname("locus").application_name("locus jepsen");
-        Target { place: Place::Gateway(address), config: Arc::new(config), inside: Arc::new(inside) }
+        config.user(OWNER).dbname("locus").application_name("locus jepsen");
+        Target {
+            place: Place::Gateway(address),
+            config: Arc::new(config),
+            inside: Arc::new(inside),
+            secrets: secrets.map(Path::to_owned),
+        }
     }
 
     /// Any PostgreSQL-compatible server.
     pub fn url(url: &str) -> Result<Target, tokio_postgres::Error> {
         let mut config: Config = url.parse()?;
         config.application_name("locus jepsen").connect_timeout(CONNECT_TIMEOUT);
-        Ok(Target { place: Place::Elsewhere, config: Arc::new(config), inside: Arc::new(Inside::here()) })
+        let inside = Arc::new(Inside::here());
+        Ok(Target { place: Place::Elsewhere, config: Arc::new(config), inside, secrets: None })
     }
 
     /// The same, with a setting that sessions begin with.
@@ -48,6 +66,27 @@ impl Target {
         let mut config = (*self.config).clone();
         config.options(options);
         Target { config: Arc::new(config), ..self.clone() }
+    }
+
+    /// A connection to a gateway of our own for a client that signs in by itself. The calling runtime drives it.
+    pub async fn connect(&self) -> io::Result<TcpStream> {
+        let Place::Gateway(address) = self.place else { return Err(io::ErrorKind::Unsupported.into()) };
+        let connecting = self.inside.spawn(async move { TcpStream::connect(address).await?.into_std() });
+        let stream = TcpStream::from_std(connecting.await.map_err(io::Error::other)??)?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    /// With a password that is good for the next minute, where one is asked for.
+    fn config(&self) -> io::Result<Config> {
+        let mut config = (*self.config).clone();
+        if let Some(directory) = &self.secrets {
+            let key = <[u8; 32]>::try_from(fs::read(directory.join("cluster.key"))?);
+            let key = ClusterKey::new(key.map_err(|_| io::ErrorKind::InvalidData)?);
+            let seconds = storage::shell::wall_micros() / 1_000_000;
+            config.password(owner::pass(&key, OWNER, seconds.max(0) as u64));
+        }
+        Ok(config)
     }
 }
 
@@ -59,7 +98,8 @@ pub struct Session {
 
 impl Session {
     pub async fn connect(target: &Target) -> Result<Session, Failure> {
-        let (place, config, inside) = (target.place.clone(), target.config.clone(), target.inside.clone());
+        let config = target.config().map_err(|error| Failure::NotSent(format!("the cluster's key: {error}")))?;
+        let (place, inside) = (target.place.clone(), target.inside.clone());
         let connecting = target.inside.spawn(async move {
             let connected = timeout(CONNECT_TIMEOUT, open(place, &config, &inside)).await;
             connected.unwrap_or_else(|_| Err("not connected in time".to_owned()))
