@@ -5,9 +5,10 @@
 
 LOCUS is the program. Uses psql, psycopg 3, asyncpg, node-postgres and JDBC, as far as they are there: Python and node packages are
 taken from ~/.cache/locus/drivers (made by this script with pip and npm), JDBC from Debian's libpostgresql-jdbc-java. Each driver
-signs in by password, password and code in the start-up packet, password with the code appended, key, and ticket; and is
-refused with a wrong password, a code that was used, an unknown role, and a locked one. Ends with status 1 when anything is not as it should
-be.
+signs in by password, password and code in the start-up packet, password with the code appended, key, and ticket; is refused with a
+wrong password, a wrong code and one that was used, as an unknown role and as a locked one; and gets no session where either side
+does not take the other's certificate: the driver trusts another authority, or the certificate of its key has ended. Ends with
+status 1 when anything is not as it should be. (tokio-postgres does all this in tests/black_box/sign_in_tls.rs.)
 """
 import base64
 import hashlib
@@ -15,6 +16,7 @@ import hmac
 import json
 import os
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -26,8 +28,6 @@ import urllib.parse
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path.home() / ".cache/locus/drivers"
 PASSWORD = "violet kettle 77 sparrows"
-WAYS = ["password", "code in packet", "code appended", "key", "ticket"]
-REFUSALS = ["wrong password", "used code", "unknown role", "locked role"]
 
 
 def code(secret, step):
@@ -134,6 +134,19 @@ def refused(outcome, user):
     return outcome.startswith("refused: ") and text in outcome and (outcome.count("28P01") == 1 or outcome == "refused: " + text)
 
 
+def turned_back(outcome, user):
+    """The handshake has failed: nobody was asked who he is."""
+    return outcome != user and "28P01" not in outcome and re.search("certificate|PKIX", outcome, re.IGNORECASE) is not None
+
+
+def ended(key, certificate):
+    """Makes a certificate of this key whose time is over."""
+    request = ["openssl", "req", "-new", "-key", key, "-subj", "/CN=ended"]
+    request = subprocess.run(request, capture_output=True, check=True).stdout
+    sign = ["openssl", "x509", "-req", "-signkey", key, "-days", "-1", "-out", certificate]
+    subprocess.run(sign, input=request, capture_output=True, check=True)
+
+
 def check(server, name, sign_in, keys):
     """All ways of one driver: what came of each, and whether it is right. Each has roles of its own: a code counts once."""
     role = "by_" + name.replace("-", "_")
@@ -145,6 +158,7 @@ def check(server, name, sign_in, keys):
     ticket = server.owner(f"SET SESSION AUTHORIZATION {role}; CREATE TICKET")[-1].split("|")
     packet, appended = server.enrol(role + "_packet"), server.enrol(role + "_appended")
     by_key = {"user": role, "password": "", "cert": f"{keys}/{role}.crt", "key": f"{keys}/{role}.key"}
+    ended(by_key["key"], f"{keys}/{role}.ended.crt")
     step = now_step()
     in_packet = {"user": role + "_packet", "otp": code(packet, step)}
     outcomes = {
@@ -158,9 +172,12 @@ def check(server, name, sign_in, keys):
         "key": (sign_in(base | by_key), role, right),
         "ticket": (sign_in(base | {"user": ticket[0], "password": ticket[1]}), role, right),
         "wrong password": (sign_in(base | {"user": role, "password": "wrong"}), role, refused),
+        "wrong code": (sign_in(base | in_packet | {"otp": code(packet, step + 1000)}), role + "_packet", refused),
         "used code": (sign_in(base | in_packet), role + "_packet", refused),
         "unknown role": (sign_in(base | {"user": role + "_nobody"}), role + "_nobody", refused),
         "locked role": (sign_in(base | {"user": role + "_locked"}), role + "_locked", refused),
+        "wrong CA": (sign_in(base | {"user": role, "ca": f"{keys}/ca.crt"}), role, turned_back),
+        "ended key": (sign_in(base | by_key | {"cert": f"{keys}/{role}.ended.crt"}), role, turned_back),
     }
     return {way: (outcome, judge(outcome, user)) for way, (outcome, user, judge) in outcomes.items()}
 
@@ -168,18 +185,20 @@ def check(server, name, sign_in, keys):
 def main():
     directory = tempfile.mkdtemp(prefix="locus-drivers-")
     server = Server(os.path.abspath(sys.argv[1]), directory)
-    bad = 0
+    bad = count = 0
     try:
         keys = directory + "/keys"
-        os.mkdir(keys)
+        # Another authority, of the same name as the server's own.
+        stranger = ["cert", "gateway", "--secrets", directory + "/elsewhere", "--out", keys]
+        subprocess.run([server.program, *stranger], capture_output=True, check=True)
         for name, sign_in in drivers().items():
             for way, (outcome, is_right) in check(server, name, sign_in, keys).items():
                 print(f"{name:14} {way:15} {'ok ' if is_right else 'BAD'} {outcome}", flush=True)
-                bad += not is_right
+                bad, count = bad + (not is_right), count + 1
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)
-    print(f"{bad} not as they should be" if bad else "all as they should be")
+    print(f"{bad} of {count} not as they should be" if bad else f"all {count} as they should be")
     sys.exit(1 if bad else 0)
 
 

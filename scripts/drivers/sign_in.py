@@ -37,6 +37,8 @@ async def by_asyncpg(to):
         )
     except asyncpg.PostgresError as error:
         return f"refused: {error.sqlstate} {error}"
+    except OSError as error:
+        return f"refused: {error}"
     try:
         return await connection.fetchval("SELECT current_user")
     finally:
