@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use crate::{
-    common::{LOCUS, PATIENCE, drive, eventually, one, rows},
-    sign_in::{PASSWORD, enrol, now, one_text, owner_pass, run},
+    common::{LOCUS, PATIENCE, drive, eventually, one, rows, unix_seconds},
+    sign_in::{PASSWORD, enrol, one_text, owner_pass, run},
     tls::{self, Tls},
 };
 
@@ -156,7 +156,7 @@ async fn during_a_partition_one_code_lets_in_one_at_most() {
     let mut used_steps = Vec::new();
     for ((user, cut), secret) in cuts.into_iter().zip(&secrets) {
         let (keeper, term) = siege.keeper(&owner).await;
-        let step = now() / 30;
+        let step = unix_seconds() / 30;
         let outcomes = siege.contest(user, &options(secret, step), cut, keeper).await;
         used_steps.push(step);
         let tally = tally(user, &outcomes);
@@ -174,7 +174,7 @@ async fn during_a_partition_one_code_lets_in_one_at_most() {
         assert!((admitted..=1).contains(&logged), "{logged} are on record, {admitted} were let in");
     }
     for ((user, _), (secret, step)) in cuts.into_iter().zip(secrets.iter().zip(used_steps)) {
-        eventually("the next code", async || (now() / 30 > step).then_some(())).await;
+        eventually("the next code", async || (unix_seconds() / 30 > step).then_some(())).await;
         let fresh = options(secret, step + 1);
         // So many used codes have made the role wait; it does not use up the fresh one.
         let admitted =

@@ -6,8 +6,8 @@ use auth::otp;
 use tokio_postgres::{Client, config::ChannelBinding};
 
 use crate::{
-    common::{column, drive, eventually, one, state},
-    sign_in::{PASSWORD, Secure, drop_key, enrol, make_key, make_ticket, now, one_text, owner_pass, run},
+    common::{column, drive, eventually, one, state, unix_seconds},
+    sign_in::{PASSWORD, Secure, drop_key, enrol, make_key, make_ticket, one_text, owner_pass, run},
     tls::{self, Tls},
 };
 
@@ -62,8 +62,8 @@ async fn tokio_postgres_signs_in_in_every_way() {
 
     let clerk = secure.enter(&tls, "clerk", PASSWORD, "").await.expect("a password");
     let (ticket, secret) = make_ticket(&clerk).await;
-    let options = format!("-c locus.otp={}", code(&packet, now() / 30));
-    let with_code = format!("{PASSWORD}{}", code(&appended, now() / 30));
+    let options = format!("-c locus.otp={}", code(&packet, unix_seconds() / 30));
+    let with_code = format!("{PASSWORD}{}", code(&appended, unix_seconds() / 30));
     let with_recovery = format!("{PASSWORD}{}", recovery[0]);
     let ways = [
         ("password", &tls, "clerk", PASSWORD, "", "clerk"),
@@ -145,7 +145,7 @@ async fn a_certificate_counts_within_its_time_and_while_its_key_does() {
         assert!(error.as_db_error().is_none(), "{error:?}");
         assert!(format!("{error:?}").contains("AlertReceived(CertificateExpired)"), "{error:?}");
     };
-    let (today, good) = (now(), certificate(now() - DAY, now() + DAY));
+    let (today, good) = (unix_seconds(), certificate(unix_seconds() - DAY, unix_seconds() + DAY));
     run(&owner, &format!("ALTER ROLE clerk ADD KEY '{good}'")).await;
     expect_alert(&with(&certificate(today - 2 * DAY, today - DAY))).await;
     expect_alert(&with(&certificate(today + DAY, today + 2 * DAY))).await;
@@ -153,10 +153,10 @@ async fn a_certificate_counts_within_its_time_and_while_its_key_does() {
     secure.enter(&keyed, "clerk", "", "").await.expect("the same key in time");
     // A handshake that goes on where an earlier one ended shows no certificate again: neither its time nor its key must last
     // longer by that.
-    let end = now() + 3;
+    let end = unix_seconds() + 3;
     let ending = with(&certificate(today - DAY, end));
     secure.enter(&ending, "clerk", "", "").await.expect("still in time");
-    eventually("the end of the certificate", async || (now() > end).then_some(())).await;
+    eventually("the end of the certificate", async || (unix_seconds() > end).then_some(())).await;
     expect_alert(&ending).await;
     drop_key(&owner, "clerk").await;
     let refusal = secure.enter(&keyed, "clerk", "", "").await.err().expect("a refusal");
@@ -223,7 +223,7 @@ async fn passwords(refusals: &mut Refusals<'_>, tls: &Tls, owner: &Client) {
 async fn codes(refusals: &mut Refusals<'_>, tls: &Tls, owner: &Client) {
     run(owner, &format!("CREATE ROLE coded LOGIN PASSWORD '{PASSWORD}'")).await;
     let (secret, recovery) = enrol(owner, "coded").await;
-    let (right, wrong) = (code(&secret, now() / 30), code(&secret, now() / 30 + 1000));
+    let (right, wrong) = (code(&secret, unix_seconds() / 30), code(&secret, unix_seconds() / 30 + 1000));
     let (in_packet, appended) = (|code: &str| format!("-c locus.otp={code}"), |code: &str| format!("{PASSWORD}{code}"));
     refusals.expect("code missing", tls, "coded", PASSWORD, "").await;
     refusals.expect("wrong code", tls, "coded", PASSWORD, &in_packet(&wrong)).await;
