@@ -36,10 +36,17 @@ pub fn psql(url: &str, secrets: Option<&Path>) -> Result<Command> {
     Ok(command)
 }
 
+/// The same for us to read: rows and nothing else.
+pub fn bare_psql(url: &str, secrets: Option<&Path>) -> Result<Command> {
+    let mut command = psql(url, secrets)?;
+    command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]);
+    Ok(command)
+}
+
 /// Signs in and prints a ticket that pools and graphical tools can keep.
 pub fn login(arguments: &LoginArgs) -> Result<()> {
-    let mut command = psql(&arguments.url, None)?;
-    command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--field-separator= "]);
+    let mut command = bare_psql(&arguments.url, None)?;
+    command.arg("--field-separator= ");
     command.args(["--command", "CREATE TICKET"]);
     if let Some(otp) = &arguments.otp {
         // Not on the command line, where others could see it.

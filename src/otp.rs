@@ -98,8 +98,8 @@ struct Session {
 
 impl Session {
     fn start(url: &str, secrets: Option<&std::path::Path>) -> Result<Session> {
-        let mut command = login::psql(url, secrets)?;
-        command.args(["--no-psqlrc", "--quiet", "--no-align", "--tuples-only"]).env("PGAPPNAME", "locus otp");
+        let mut command = login::bare_psql(url, secrets)?;
+        command.env("PGAPPNAME", "locus otp");
         let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut psql = spawned.context(login::NO_PSQL)?;
         let (Some(statements), Some(rows)) = (psql.stdin.take(), psql.stdout.take()) else {

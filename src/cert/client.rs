@@ -17,12 +17,13 @@ use tokio_rustls::{
             danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         },
         crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-        pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+        pki_types::{CertificateDer, ServerName, UnixTime},
         version::TLS13,
     },
 };
 
 use super::{
+    pem,
     token::Token,
     wire::{self, Answer, ClientsRequest, Grant, PATIENCE, Proof, Question},
 };
@@ -47,12 +48,10 @@ pub struct Member {
 }
 
 impl Member {
-    fn clients(&self) -> Option<Purpose> {
-        (self.holder == Holder::Gateway).then(|| Purpose::Clients(client_names(&self.addresses)))
-    }
-
+    /// What it has certificates for.
     fn purposes(&self) -> impl Iterator<Item = Purpose> {
-        std::iter::once(Purpose::Peer(self.holder)).chain(self.clients())
+        let clients = (self.holder == Holder::Gateway).then(|| Purpose::Clients(client_names(&self.addresses)));
+        std::iter::once(Purpose::Peer(self.holder)).chain(clients)
     }
 
     /// Joins, unless the certificates are there already.
@@ -110,12 +109,13 @@ impl Member {
     /// New keys, and certificates for them.
     async fn renew(&self, config: ClientConfig, token: Option<Proof>) -> Result<()> {
         let mut question = self.question(token);
-        let peer = (Purpose::Peer(self.holder), new_key()?);
-        question.peer = Some(request(&peer.1)?);
-        let clients = self.clients().map(|purpose| Ok::<_, anyhow::Error>((purpose, new_key()?))).transpose()?;
-        if let Some(clients) = &clients {
-            let names = client_names(&self.addresses);
-            question.clients = Some(ClientsRequest { names, request: request(&clients.1)? });
+        let keys = self.purposes().map(|purpose| Ok((purpose, new_key()?))).collect::<Result<Vec<_>>>()?;
+        for (purpose, key) in &keys {
+            let request = request(key)?;
+            match purpose {
+                Purpose::Clients(names) => question.clients = Some(ClientsRequest { names: names.clone(), request }),
+                _ => question.peer = Some(request),
+            }
         }
         let grant = self.ask(config, &question).await?;
         self.keep_trust(&grant)?;
@@ -123,11 +123,10 @@ impl Member {
         if let Some(key) = &grant.cluster_key {
             write_private(&self.directory.join("cluster.key"), &BASE64.decode(key).context("the cluster's key")?)?;
         }
-        for ((purpose, key), certificate) in [(Some(&peer), &grant.peer), (clients.as_ref(), &grant.clients)]
-            .into_iter()
-            .filter_map(|(own, granted)| Some((own?, granted)))
-        {
-            put(&self.directory, purpose, key, certificate.as_deref().context("the authority sent no certificate")?)?;
+        for (purpose, key) in &keys {
+            let granted = if matches!(purpose, Purpose::Clients(_)) { &grant.clients } else { &grant.peer };
+            let certificate = granted.as_deref().context("the authority sent no certificate")?;
+            put(&self.directory, purpose, key, certificate)?;
         }
         Ok(())
     }
@@ -160,17 +159,12 @@ impl Member {
 
     /// For who has certificates: both sides prove themselves by them.
     fn known(&self) -> Result<ClientConfig> {
-        let mut roots = RootCertStore::empty();
-        for certificate in parse(&read(&self.directory.join("ca.crt"))?)? {
-            roots.add(certificate)?;
-        }
         let file = Purpose::Peer(self.holder).file();
-        let chain = parse(&read(&self.directory.join(format!("{file}.crt")))?)?;
-        let key = read(&self.directory.join(format!("{file}.key")))?;
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| wire::invalid("the key is not PEM"))?;
+        let part = |name: &str| read(&self.directory.join(name));
+        let (chain, key) = (pem::chain(&part(&format!("{file}.crt"))?)?, pem::key(&part(&format!("{file}.key"))?)?);
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[&TLS13])?
-            .with_root_certificates(roots)
+            .with_root_certificates(pem::roots(&part("ca.crt")?)?)
             .with_client_auth_cert(chain, key)?;
         Ok(config)
     }
@@ -179,11 +173,6 @@ impl Member {
 /// A signing request. It shows that we hold the key and says nothing else: the authority knows what to write.
 fn request(key: &KeyPair) -> Result<String> {
     Ok(CertificateParams::default().serialize_request(key)?.pem()?)
-}
-
-fn parse(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
-    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>();
-    certificates.map_err(|_| wire::invalid("the certificate is not PEM").into())
 }
 
 /// For who has a token only: believes the authority that the token names.

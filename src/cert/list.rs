@@ -8,14 +8,11 @@ use sql::security::Certificate;
 
 use crate::{
     secrets::{
-        Issued, Ledger, State, certificates, fingerprint_of, now, purposes, read, revoked, signing_certificate,
-        validity,
+        Issued, Ledger, RENEW_BEFORE, State, certificates, fingerprint_of, now, purposes, read, revoked,
+        signing_certificate, validity,
     },
     table,
 };
-
-/// A certificate has less left than this: it is time.
-const SOON_SECONDS: i64 = 30 * 86_400;
 
 pub fn run(directory: &Path, json: bool) -> Result<()> {
     let rows = rows(directory)?;
@@ -64,7 +61,7 @@ fn in_file(holder: String, file: &str, pem: &str) -> Result<Certificate> {
     let fingerprint = fingerprint_of(pem).with_context(|| format!("{file} is no certificate"))?;
     let state = match until - now().as_secs() as i64 {
         ..=0 => "ended",
-        1..SOON_SECONDS => "ends soon",
+        left if left < RENEW_BEFORE.as_secs() as i64 => "ends soon",
         _ => "valid",
     };
     Ok(Certificate { holder, file: Some(file.to_owned()), from, until, fingerprint, state })

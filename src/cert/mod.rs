@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod list;
+mod pem;
 mod server;
 pub mod token;
 mod wire;
@@ -31,6 +32,13 @@ struct Place {
     /// Directory of the cluster's authority (ca.key)
     #[arg(long, env = "LOCUS_SECRETS", value_name = "DIR")]
     secrets: PathBuf,
+}
+
+impl Place {
+    /// The authority there, made where there is none yet.
+    fn home(&self) -> Result<Authority> {
+        Authority::open(&self.secrets)?.context("the authority's key (ca.key) is elsewhere")
+    }
 }
 
 #[derive(Subcommand)]
@@ -113,7 +121,7 @@ pub async fn run(arguments: CertArgs, stop: StopSignal) -> Result<()> {
         Action::Token { holder, place, minutes } => token(holder, place, minutes),
         Action::Serve { place, listen } => serve(place, listen, stop).await,
         Action::Issue { holder, place, out, days } => {
-            let authority = Authority::open(&place.secrets)?.context("the authority's key (ca.key) is elsewhere")?;
+            let authority = place.home()?;
             authority.make(&out, &Purpose::Peer(holder), Duration::from_secs(days * 86_400))?;
             authority.publish(&out)?;
             println!("{}", out.display());
@@ -132,7 +140,7 @@ pub async fn run(arguments: CertArgs, stop: StopSignal) -> Result<()> {
 }
 
 fn token(holder: Holder, place: Place, minutes: u64) -> Result<()> {
-    let authority = Authority::open(&place.secrets)?.context("the authority's key (ca.key) is elsewhere")?;
+    let authority = place.home()?;
     let fingerprint = fingerprint_of(&authority.certificate()?).context("ca.crt is no certificate")?;
     let token = Token::random(fingerprint);
     let ends = now().as_secs().saturating_add(minutes.saturating_mul(60));

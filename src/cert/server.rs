@@ -19,16 +19,13 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsAcceptor,
-    rustls::{
-        RootCertStore, ServerConfig,
-        crypto::ring,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-        server::WebPkiClientVerifier,
-        version::TLS13,
-    },
+    rustls::{ServerConfig, crypto::ring, server::WebPkiClientVerifier, version::TLS13},
 };
 
-use super::wire::{self, Answer, Grant, PATIENCE, Question};
+use super::{
+    pem,
+    wire::{self, Answer, Grant, PATIENCE, Question},
+};
 use crate::{
     process::StopSignal,
     secrets::{Authority, CERTIFICATE_LIFE, Holder, Purpose, State, ensure, read, revoked},
@@ -103,20 +100,13 @@ fn config(directory: &Path) -> Result<ServerConfig> {
     ensure(directory, &Purpose::Authority)?;
     let trusted = read(&directory.join("ca.crt"))?;
     let own = read(&directory.join("authority.crt"))?;
-    let parse = |pem: &str| CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let mut roots = RootCertStore::empty();
-    for certificate in parse(&trusted).map_err(|_| wire::invalid("ca.crt is not PEM"))? {
-        roots.add(certificate)?;
-    }
-    let chain = parse(&format!("{own}{trusted}")).map_err(|_| wire::invalid("authority.crt is not PEM"))?;
-    let key = PrivateKeyDer::from_pem_slice(read(&directory.join("authority.key"))?.as_bytes());
-    let key = key.map_err(|_| wire::invalid("authority.key is not PEM"))?;
+    let key = pem::key(&read(&directory.join("authority.key"))?)?;
     let provider = Arc::new(ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(pem::roots(&trusted)?), provider.clone());
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier.allow_unauthenticated().build()?)
-        .with_single_cert(chain, key)?;
+        .with_single_cert(pem::chain(&format!("{own}{trusted}"))?, key)?;
     Ok(config)
 }
 

@@ -3,7 +3,7 @@
 
 use std::{fmt, str::FromStr};
 
-use storage::shell::random_u64;
+use crate::secrets::random_hex;
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
@@ -15,8 +15,7 @@ pub struct Token {
 
 impl Token {
     pub fn random(authority: String) -> Token {
-        let word = || format!("{:016x}", random_u64());
-        Token { authority, id: word(), secret: (0..4).map(|_| word()).collect() }
+        Token { authority, id: random_hex(1), secret: random_hex(4) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a process and the authority say to each other: one question and one answer, each a JSON text up to the end of its
 //! direction, in TLS.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -71,8 +71,4 @@ pub async fn receive<T: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin))
         bail!("the message is longer than {BYTES_MAX} bytes");
     }
     serde_json::from_slice(&text).context("not a message that we know")
-}
-
-pub fn invalid(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }

@@ -16,6 +16,8 @@ use super::{Holder, Purpose, ensure, files::read, lasts, revoked};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Files that stay as they are come to their end slowly: so many looks pass before that is asked again.
+const LOOKS_A_RENEWAL: u64 = 60;
 /// A key and its certificate do not change in the same moment: only after so many looks is it worth a word that they do not fit.
 const PATIENCE_LOOKS: u32 = 5;
 
@@ -29,10 +31,9 @@ pub fn transport(directory: Option<&Path>, insecure: bool, holder: Holder) -> Re
     };
     let purpose = Purpose::Peer(holder);
     ensure(directory, &purpose)?;
-    let load = move |directory: &Path| credentials(directory, holder);
-    let tls = PeerTls::new(load(directory)?);
+    let tls = PeerTls::new(credentials(directory, holder)?);
     let held = tls.clone();
-    follow(directory, purpose, move |directory| load(directory).map(|fresh| held.replace(fresh)))?;
+    follow(directory, purpose, move |directory| credentials(directory, holder).map(|fresh| held.replace(fresh)))?;
     Ok(Transport::Tls(tls))
 }
 
@@ -77,10 +78,13 @@ fn follow(
     let mut seen = stamps(&directory, &purpose);
     let mut failed = 0;
     let look = move || {
-        loop {
+        for looks in 1_u64.. {
             thread::sleep(LOOK_EVERY);
-            renew(&directory, &purpose);
-            let found = stamps(&directory, &purpose);
+            let mut found = stamps(&directory, &purpose);
+            if found != seen || looks % LOOKS_A_RENEWAL == 0 {
+                renew(&directory, &purpose);
+                found = stamps(&directory, &purpose);
+            }
             if found == seen {
                 continue;
             }

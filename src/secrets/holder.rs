@@ -57,7 +57,7 @@ impl Purpose {
     /// The name of its files, without `.crt` and `.key`.
     pub fn file(&self) -> String {
         match self {
-            Purpose::Peer(Holder::Node(node)) => format!("node-{}", node.0),
+            Purpose::Peer(holder @ Holder::Node(_)) => holder.to_string(),
             Purpose::Peer(Holder::Gateway) => "gateway-peer".to_owned(),
             Purpose::Clients(_) => "gateway".to_owned(),
             Purpose::Authority => "authority".to_owned(),

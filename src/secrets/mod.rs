@@ -49,7 +49,7 @@ pub use ledger::{Issued, Ledger, State, fingerprint_of};
 
 const DAY: Duration = Duration::from_secs(86_400);
 /// A certificate that has less left is made anew.
-const RENEW_BEFORE: Duration = Duration::from_secs(30 * 86_400);
+pub const RENEW_BEFORE: Duration = Duration::from_secs(30 * 86_400);
 
 pub struct Secrets {
     directory: PathBuf,
@@ -143,7 +143,12 @@ pub fn lasts(directory: &Path, purpose: &Purpose) -> bool {
 
 /// A password that nobody can guess and every URL can carry.
 pub fn random_password() -> String {
-    (0..2).map(|_| format!("{:016x}", storage::shell::random_u64())).collect()
+    random_hex(2)
+}
+
+/// Random hexadecimal digits, sixteen for each 64 bits.
+pub fn random_hex(words: usize) -> String {
+    (0..words).map(|_| format!("{:016x}", storage::shell::random_u64())).collect()
 }
 
 /// A key and a certificate for a person; the certificate in PEM and the key in PEM.

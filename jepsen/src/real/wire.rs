@@ -10,14 +10,12 @@ use std::{
 
 use auth::{owner, seal::ClusterKey};
 use base::BoxFuture;
+use sql::session::BOOTSTRAP_ROLE;
 use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use super::inside::Inside;
 use crate::workload::world::{Answer, Connection, Failure};
-
-/// The role that owns the system.
-const OWNER: &str = "locus";
 
 /// How long connecting and signing in may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -44,7 +42,7 @@ impl Target {
     /// A gateway of our own, reached from inside its namespace.
     pub fn gateway(address: SocketAddr, inside: Inside, secrets: Option<&Path>) -> Target {
         let mut config = Config::new();
-        config.user(OWNER).dbname("locus").application_name("locus jepsen");
+        config.user(BOOTSTRAP_ROLE).dbname("locus").application_name("locus jepsen");
         Target {
             place: Place::Gateway(address),
             config: Arc::new(config),
@@ -84,7 +82,7 @@ impl Target {
             let key = <[u8; 32]>::try_from(fs::read(directory.join("cluster.key"))?);
             let key = ClusterKey::new(key.map_err(|_| io::ErrorKind::InvalidData)?);
             let seconds = storage::shell::wall_micros() / 1_000_000;
-            config.password(owner::pass(&key, OWNER, seconds.max(0) as u64));
+            config.password(owner::pass(&key, BOOTSTRAP_ROLE, seconds.max(0) as u64));
         }
         Ok(config)
     }
