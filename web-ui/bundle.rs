@@ -41,10 +41,11 @@ pub fn key(root: &Path) -> io::Result<String> {
     Ok(hash.hex())
 }
 
-/// What is hashed besides the versions: files and directories.
-pub fn inputs(root: &Path) -> [PathBuf; 3] {
-    let crate_root = root.join("web-ui");
-    [crate_root.join("Cargo.toml"), crate_root.join("assets"), crate_root.join("src")]
+/// What is hashed besides the versions: files and directories of the page and of our crates that are compiled into it.
+pub fn inputs(root: &Path) -> Vec<PathBuf> {
+    let compiled = ["web-ui", "consistency", "base"].map(|name| root.join(name));
+    let sources = compiled.iter().flat_map(|place| [place.join("Cargo.toml"), place.join("src")]);
+    sources.chain([root.join("web-ui/assets")]).collect()
 }
 
 /// FNV-1a of 128 bits: fixed for all time, unlike the standard library's. Nobody attacks a cache in his own home directory.

@@ -14,13 +14,11 @@
 //!
 //! **Invariant**: the same seed gives the same trace, byte for byte. Nothing in the simulated world reads a real clock.
 
-pub mod check;
 pub mod check_file;
-pub mod edn;
 pub mod generate;
-pub mod history;
-pub mod nemesis;
 pub mod real;
 pub mod report;
 pub mod sim;
-pub mod workload;
+
+// What needs neither processes nor a simulator is a crate of its own, because the page in the browser runs it too.
+pub use consistency::{check, edn, history, nemesis, workload};

@@ -6,15 +6,16 @@
 //!    `tokio-postgres` over a WebSocket (`browser::socket`) that the web tier relays to a gateway.
 //! 2. `pages` says which statements a place consists of; `parts::feed::Feed` runs each over the session, again and again.
 //! 3. The answer is [`rows::Rows`], texts by the names of their columns. Modules that know no browser make sense of it:
-//!    [`health`], [`check`], [`plan`], [`waits`], [`ddl`]; they are tested without one.
+//!    [`health`], [`check`], [`plan`], [`waits`], [`diagram`], [`ddl`]; they are tested without one.
 //! 4. `parts` draws it: panels with their states, tables, charts.
 //!
-//! **Invariant**: it depends on no other crate of ours, and everything that it shows it got by SQL, with the rights of
-//! whoever signed in.
+//! **Invariant**: it depends on no tier of ours (of our crates it knows `consistency`, which knows none either), and everything
+//! that it shows it got by SQL, with the rights of whoever signed in.
 
 pub mod check;
 pub mod colour;
 pub mod ddl;
+pub mod diagram;
 pub mod drafts;
 pub mod export;
 pub mod format;

@@ -12,13 +12,14 @@ use anyhow::{Context, Result, bail};
 /// neither.
 const ARROWS: &[(&str, &[&str])] = &[
     ("base", &[]),
+    ("consistency", &["base"]),
     ("storage", &["base"]),
     ("txn", &["base", "storage"]),
     ("sql", &["base", "storage", "txn", "auth"]),
     ("auth", &["base"]),
     ("gateway", &["base", "sql", "auth"]),
-    ("jepsen", &["base", "storage", "txn", "sql", "auth", "gateway"]),
-    ("web-ui", &[]),
+    ("jepsen", &["base", "consistency", "storage", "txn", "sql", "auth", "gateway"]),
+    ("web-ui", &["base", "consistency"]),
     ("xtask", &[]),
     ("xtask/web", &[]),
     (".", &["base", "storage", "txn", "sql", "auth", "gateway", "jepsen"]),

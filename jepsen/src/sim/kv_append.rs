@@ -9,7 +9,7 @@ use txn::{LockMode, ScanRequest, TxnClient, WaitPolicy};
 use super::gateways::{Gateway, Gateways};
 use crate::{
     check::{self, Anomaly, Level},
-    history::{Counts, Outcome, Step},
+    history::{Counts, Outcome, Step, Told},
     nemesis::Fault,
     workload::{
         Client, Failed, Failure, Workload,
@@ -91,6 +91,10 @@ impl Workload for KvAppend {
 
     fn counts(&self) -> Counts {
         self.history.lock().counts()
+    }
+
+    fn told(&self, index: usize) -> Option<Told> {
+        self.history.lock().told(index)
     }
 
     fn edn(&self) -> String {

@@ -3,7 +3,15 @@
 pub mod pg;
 pub mod socket;
 
-use leptos::prelude::{document, window};
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_channel::oneshot;
+use leptos::prelude::{TimeoutHandle, document, set_timeout_with_handle, window};
 use wasm_bindgen::JsCast;
 
 /// Kept until the tab is closed.
@@ -43,6 +51,39 @@ pub async fn sleep(millis: i32) {
         }
     });
     let _ = wasm_bindgen_futures::JsFuture::from(promise).await;
+}
+
+/// As [`sleep`], for code that is written for many threads.
+pub fn pause(duration: Duration) -> Pause {
+    let (ring, rung) = oneshot::channel();
+    let ring = move || {
+        // Whoever waited may have gone.
+        let _ = ring.send(());
+    };
+    // Without a timer there is no waiting: then `ring` is dropped, which wakes too.
+    Pause { rung, timer: set_timeout_with_handle(ring, duration).ok() }
+}
+
+/// Completes when its time is over; dropped before, it leaves no timer behind.
+pub struct Pause {
+    rung: oneshot::Receiver<()>,
+    timer: Option<TimeoutHandle>,
+}
+
+impl Future for Pause {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.rung).poll(context).map(drop)
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer {
+            timer.clear();
+        }
+    }
 }
 
 pub fn focus(id: &str) {

@@ -4,7 +4,9 @@ use leptos::prelude::*;
 
 use crate::{
     app::App,
+    diagram::{Frame, arrow},
     parts::{
+        diagram::{arrow_view, drawing},
         feed::Feed,
         icon::status,
         panel::{Empty, panel},
@@ -24,6 +26,8 @@ const BOX_WIDTH: f64 = 150.0;
 const BOX_HEIGHT: f64 = 32.0;
 const COLUMN_WIDTH: f64 = 220.0;
 const ROW_HEIGHT: f64 = 48.0;
+/// How far the arrows of a circle are off the straight way: there and back must not lie on each other.
+const CIRCLE_BEND: f64 = 12.0;
 
 pub fn page(app: App) -> AnyView {
     let waits = Feed::new(app, 1, || WAITS.to_owned());
@@ -55,22 +59,18 @@ fn graph(rows: &Rows) -> AnyView {
     if graph.edges.is_empty() {
         return ().into_any();
     }
-    let place = |name: &str| {
+    let frame = |name: &str| {
         let (column, row) = graph.places.get(name).copied().unwrap_or_default();
-        (8.0 + column as f64 * COLUMN_WIDTH, 8.0 + row as f64 * ROW_HEIGHT)
+        let (x, y) = (8.0 + column as f64 * COLUMN_WIDTH, 8.0 + row as f64 * ROW_HEIGHT);
+        Frame { x, y, width: BOX_WIDTH, height: BOX_HEIGHT }
     };
     let arrows = graph.edges.iter().map(|(waiter, holder)| {
-        let ((from_x, from_y), (to_x, to_y)) = (place(waiter), place(holder));
-        let (from_y, to_y) = (from_y + BOX_HEIGHT / 2.0, to_y + BOX_HEIGHT / 2.0);
-        let to_x = to_x + BOX_WIDTH;
-        let bend = (from_x - to_x).abs().max(40.0) / 2.0;
-        let path =
-            format!("M{from_x} {from_y}C{} {from_y} {} {to_y} {} {to_y}", from_x - bend, to_x + bend, to_x + 6.0);
-        view! { <path class="arrow" d=path marker-end="url(#arrow-head)" /> }
+        let bend = if graph.circle.contains(waiter) && graph.circle.contains(holder) { CIRCLE_BEND } else { 0.0 };
+        arrow_view(arrow(&frame(waiter), &frame(holder), bend), "", None)
     });
     let arrows = arrows.collect_view();
     let boxes = graph.places.keys().map(|name| {
-        let (x, y) = place(name);
+        let Frame { x, y, .. } = frame(name);
         let class = if graph.circle.contains(name) { "vertex circle" } else { "vertex" };
         view! {
             <rect class=class x=x y=y width=BOX_WIDTH height=BOX_HEIGHT rx="4" />
@@ -79,22 +79,12 @@ fn graph(rows: &Rows) -> AnyView {
     });
     let boxes = boxes.collect_view();
     let said: Vec<String> = graph.edges.iter().map(|(waiter, holder)| format!("{waiter} waits for {holder}")).collect();
-    let (width, height) = (graph.columns() as f64 * COLUMN_WIDTH + 16.0, graph.rows() as f64 * ROW_HEIGHT + 16.0);
+    let size = (graph.columns() as f64 * COLUMN_WIDTH + 16.0, graph.rows() as f64 * ROW_HEIGHT + 16.0);
     let deadlock =
         (!graph.circle.is_empty()).then(|| status("bad", "Some wait for each other; the youngest will be ended"));
     view! {
         <p class="line">"Arrows go from those who wait to those whom they wait for. " {deadlock}</p>
-        <div class="scroll" tabindex="0" role="region" aria-label="Graph of waits">
-            <svg class="waits" width=width height=height role="img" aria-label=said.join("; ")>
-                <defs>
-                    <marker id="arrow-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">
-                        <path d="M0 0l8 4-8 4z" />
-                    </marker>
-                </defs>
-                {arrows}
-                {boxes}
-            </svg>
-        </div>
+        {drawing("Graph of waits", size, "img", said.join("; "), view! { {arrows} {boxes} }.into_any())}
     }
     .into_any()
 }

@@ -1,6 +1,7 @@
 //! What pages are made of.
 
 pub mod chart;
+pub mod diagram;
 pub mod dialog;
 pub mod feed;
 pub mod icon;

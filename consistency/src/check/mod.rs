@@ -47,6 +47,9 @@ pub struct Anomaly {
     /// The operations of a cycle, each with the dependency of the next one on it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cycle: Vec<Hop>,
+    /// The operations that show it where it is no cycle, the one that saw it first; empty where the checker does not say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub operations: Vec<usize>,
     /// How many more of this kind were found and are not listed.
     #[serde(skip_serializing_if = "is_zero")]
     pub more: u64,
@@ -71,7 +74,7 @@ pub struct Hop {
 
 impl Anomaly {
     pub fn new(kind: Kind, explanation: impl Into<String>) -> Anomaly {
-        Anomaly { kind, explanation: explanation.into(), cycle: Vec::new(), more: 0 }
+        Anomaly { kind, explanation: explanation.into(), cycle: Vec::new(), operations: Vec::new(), more: 0 }
     }
 }
 
@@ -102,6 +105,11 @@ const LISTED_MAX: u64 = 16;
 impl Findings {
     pub fn add(&mut self, kind: Kind, explain: impl FnOnce() -> String) {
         self.add_anomaly(kind, || Anomaly::new(kind, explain()));
+    }
+
+    /// As [`Findings::add`], with the operations that show it.
+    pub fn add_shown(&mut self, kind: Kind, operations: &[usize], explain: impl FnOnce() -> String) {
+        self.add_anomaly(kind, || Anomaly { operations: operations.to_vec(), ..Anomaly::new(kind, explain()) });
     }
 
     pub fn add_anomaly(&mut self, kind: Kind, make: impl FnOnce() -> Anomaly) {

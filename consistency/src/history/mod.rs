@@ -109,6 +109,35 @@ impl<T> History<T> {
     }
 }
 
+impl<T: Body> History<T> {
+    /// One operation, as a file has it; its value with the answer where there was one.
+    pub fn told(&self, index: usize) -> Option<Told> {
+        let operation = self.operations.get(index)?;
+        let mut value = String::new();
+        let f = operation.body.encode(operation.outcome == Outcome::Committed, &self.names, &mut value);
+        let (_, error) = operation.body.completion(operation.outcome);
+        let end_ns = (operation.end != u64::MAX).then_some(operation.end);
+        let Operation { process, begin: begin_ns, outcome, .. } = *operation;
+        Some(Told { index, process, f, value, error, begin_ns, end_ns, outcome })
+    }
+}
+
+/// An operation in the words of a file, whatever its workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub index: usize,
+    pub process: u32,
+    pub f: &'static str,
+    /// EDN.
+    pub value: String,
+    /// What the answer was instead of a value: a compare-and-set that did not match.
+    pub error: Option<&'static str>,
+    pub begin_ns: u64,
+    /// `None`: its client was not told.
+    pub end_ns: Option<u64>,
+    pub outcome: Outcome,
+}
+
 impl History<Vec<Step>> {
     /// Records a read of all lists after everything has ended: what is missing there is lost.
     pub fn read_at_the_end(&mut self, begin: u64, end: u64, lists: impl IntoIterator<Item = (u64, Vec<u64>)>) {

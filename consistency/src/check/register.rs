@@ -66,7 +66,7 @@ pub fn check_within(history: &History<Step>, states_max: usize) -> Vec<Anomaly> 
                 let count = operations.len();
                 format!("register {key}: no order of its {count} operations was found within {states_max} states")
             }),
-            Search::Impossible { placed, stuck } => findings.add(Kind::NotLinearizable, || {
+            Search::Impossible { placed, stuck } => findings.add_shown(Kind::NotLinearizable, &[stuck.index], || {
                 let mut step = String::new();
                 let f = stuck.body.encode(true, &history.names, &mut step);
                 format!(

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     check::{Anomaly, Kind, Level},
-    history::{Body, Counts, History, Outcome},
+    history::{Body, Counts, History, Outcome, Told},
     nemesis::Fault,
 };
 
@@ -103,7 +103,7 @@ impl<T: Clone> Recorder<T> {
 }
 
 /// The name in histories of who reads at the end.
-const LAST_PROCESS: u32 = 1_000_000;
+pub const LAST_PROCESS: u32 = 1_000_000;
 
 /// A scenario with its history.
 pub struct Recorded<S: Scenario> {
@@ -164,6 +164,10 @@ impl<S: Scenario> Workload for Recorded<S> {
 
     fn counts(&self) -> Counts {
         self.history.lock().counts()
+    }
+
+    fn told(&self, index: usize) -> Option<Told> {
+        self.history.lock().told(index)
     }
 
     fn edn(&self) -> String {

@@ -6,8 +6,10 @@
 //! | one client, its connection, what a failure means | [`client`] |
 //! | isolation level, shape of the tables | [`parameters`], [`rows`] |
 //! | recording and judging, which all share | [`scenario`] |
+//! | what each is about | [`about`] |
 //! | the workloads themselves | the other modules; [`by_name`] |
 
+pub mod about;
 pub mod client;
 pub mod parameters;
 pub mod rows;
@@ -36,6 +38,7 @@ use std::{sync::Arc, time::Duration};
 use base::{BoxFuture, Rng};
 
 pub use self::{
+    about::{ABOUT, About, NAMES},
     client::{Client, Failed, is_reader},
     parameters::{Isolation, Parameters, Shape},
     scenario::{Recorded, is_forbidden},
@@ -44,7 +47,7 @@ pub use self::{
 use self::{list_append::Temper, scenario::Scenario, set::Variant};
 use crate::{
     check::{Anomaly, Kind, Level},
-    history::Counts,
+    history::{Counts, Told},
     nemesis::Fault,
 };
 
@@ -78,34 +81,14 @@ pub trait Workload: Send + Sync {
     /// How many operations committed, aborted and stayed unknown.
     fn counts(&self) -> Counts;
 
+    /// One operation of the history, by its index.
+    fn told(&self, index: usize) -> Option<Told>;
+
     /// The history in Jepsen's own format.
     fn edn(&self) -> String;
 }
 
-pub const NAMES: [&str; 20] = [
-    "ambiguous-commit",
-    "bank",
-    "causal-reverse",
-    "counter",
-    "ddl",
-    "foreign-key",
-    "list-append",
-    "long-fork",
-    "monotonic",
-    "past",
-    "predicate",
-    "queue",
-    "register",
-    "rw-register",
-    "savepoints",
-    "sequence",
-    "sequential",
-    "set",
-    "set-by-index",
-    "unique",
-];
-
-/// The workloads of [`NAMES`], and `mutex`, which holds only while no process dies: locks are in the leaders' memory.
+/// The workloads of [`ABOUT`], and `mutex`, which holds only while no process dies: locks are in the leaders' memory.
 pub fn by_name(name: &str, parameters: &Parameters) -> Option<Arc<dyn Workload>> {
     fn record(scenario: impl Scenario, parameters: &Parameters) -> Option<Arc<dyn Workload>> {
         Some(Arc::new(Recorded::new(scenario, parameters.isolation)))

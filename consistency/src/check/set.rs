@@ -56,7 +56,7 @@ pub fn check(history: &History<Step>) -> Vec<Anomaly> {
         let is_last_word = begin > last_acknowledgement && !present_later[&value];
         let kind = if is_last_word { Kind::LostWrite } else { Kind::StaleRead };
         let add = added[&value].index;
-        findings.add(kind, || format!("operation {read} did not read {value}, which operation {add} had added before"));
+        findings.add_shown(kind, &[read, add], || format!("operation {read} did not read {value}, which operation {add} had added before"));
     }
     findings.finish()
 }
@@ -73,19 +73,20 @@ fn foreign(read: &Operation<Step>, sorted: &[i64], added: &BTreeMap<i64, &Operat
     let index = read.index;
     for value in sorted {
         match added.get(value) {
-            None => {
-                findings.add(Kind::UnwrittenRead, || format!("operation {index} read {value}, which nobody ever added"))
-            }
-            Some(add) if add.outcome == Outcome::Aborted => findings
-                .add(Kind::G1a, || format!("operation {index} read {value}, which the aborted {} added", add.index)),
-            Some(add) if add.begin > read.end => findings.add(Kind::UnwrittenRead, || {
+            None => findings.add_shown(Kind::UnwrittenRead, &[index], || {
+                format!("operation {index} read {value}, which nobody ever added")
+            }),
+            Some(add) if add.outcome == Outcome::Aborted => findings.add_shown(Kind::G1a, &[index, add.index], || {
+                format!("operation {index} read {value}, which the aborted {} added", add.index)
+            }),
+            Some(add) if add.begin > read.end => findings.add_shown(Kind::UnwrittenRead, &[index, add.index], || {
                 format!("operation {index} read {value} before operation {} began to add it", add.index)
             }),
             Some(_) => {}
         }
     }
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        findings.add(Kind::Duplicate, || format!("operation {index} read {} more than once", pair[0]));
+        findings.add_shown(Kind::Duplicate, &[index], || format!("operation {index} read {} more than once", pair[0]));
     }
 }
 

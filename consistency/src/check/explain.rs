@@ -46,7 +46,7 @@ pub fn anomaly<T: Body>(
         let (from, to) = (&names[at], &names[(at + 1) % length]);
         let _ = write!(text, "\n  {from} before {to} ({}), because {}", hop.edge.name(), hop.because);
     }
-    Anomaly { kind: found.kind, explanation: text, cycle: hops, more: found.more }
+    Anomaly { cycle: hops, more: found.more, ..Anomaly::new(found.kind, text) }
 }
 
 fn hop<T: Body>(history: &History<T>, operation: &Operation<T>, arc: Arc, key: String, because: String) -> Hop {

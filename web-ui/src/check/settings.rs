@@ -1,0 +1,64 @@
+//! What a check is to do. All of it is in the address.
+
+use std::time::Duration;
+
+use consistency::workload::{ABOUT, About, Isolation, Parameters};
+
+use crate::route::Route;
+
+pub const CLIENTS_MAX: u32 = 16;
+pub const SECONDS_MAX: u32 = 60;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub workload: &'static About,
+    pub isolation: Isolation,
+    pub clients: u32,
+    pub seconds: u32,
+}
+
+impl Settings {
+    /// What the address does not say, or says wrongly, is as it is by default.
+    pub fn of(route: &Route) -> Settings {
+        let named = |name: &str| ABOUT.iter().find(|about| about.name == name);
+        let number =
+            |name: &str, default: u32, most: u32| route.value(name).parse().unwrap_or(default).clamp(1, most);
+        Settings {
+            workload: named(route.value("workload")).or_else(|| named("list-append")).unwrap_or(&ABOUT[0]),
+            isolation: route.value("isolation").parse().unwrap_or(Isolation::Serializable),
+            clients: number("clients", 4, CLIENTS_MAX),
+            seconds: number("seconds", 5, SECONDS_MAX),
+        }
+    }
+
+    pub fn parameters(&self) -> Parameters {
+        let (isolation, clients) = (self.isolation, self.clients);
+        Parameters { isolation, clients, timeout: Duration::from_secs(10), ..Parameters::default() }
+    }
+
+    /// The name of a file for the history.
+    pub fn file(&self) -> String {
+        format!("history-{}.edn", self.workload.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::Page;
+
+    #[test]
+    fn the_address_says_what_to_run() {
+        let route = Route::parse("/consistency", "workload=bank&isolation=read-committed&clients=99&seconds=x");
+        let settings = Settings::of(&route);
+        assert_eq!((settings.workload.name, settings.isolation), ("bank", Isolation::ReadCommitted));
+        assert_eq!((settings.clients, settings.seconds), (CLIENTS_MAX, 5));
+        assert_eq!(settings.file(), "history-bank.edn");
+    }
+
+    #[test]
+    fn without_an_address_there_is_a_default() {
+        let settings = Settings::of(&Route::to(Page::Consistency).with("workload", "no such"));
+        assert_eq!((settings.workload.name, settings.isolation), ("list-append", Isolation::Serializable));
+    }
+}
