@@ -57,8 +57,10 @@ pub fn arrow(from: &Frame, to: &Frame, bend: f64) -> Arrow {
     let (dx, dy) = (to_x - from_x, to_y - from_y);
     let length = dx.hypot(dy).max(1.0);
     // A quadratic curve comes half as near to its control point.
-    let control =
-        (f64::midpoint(from_x, to_x) + dy / length * bend * 2.0, f64::midpoint(from_y, to_y) - dx / length * bend * 2.0);
+    let control = (
+        f64::midpoint(from_x, to_x) + dy / length * bend * 2.0,
+        f64::midpoint(from_y, to_y) - dx / length * bend * 2.0,
+    );
     let begin = from.border_towards(control, 1.0);
     let (tip, neck) = (to.border_towards(control, 2.0), to.border_towards(control, 2.0 + HEAD.0));
     let along = ((tip.0 - neck.0) / HEAD.0, (tip.1 - neck.1) / HEAD.0);
@@ -89,7 +91,8 @@ const RING_BOX: (f64, f64) = (88.0, 40.0);
 /// `count` boxes; two lie side by side, more begin at the top. Around them is room for arrows that bend outwards and their
 /// words.
 pub fn ring(count: usize) -> Ring {
-    let radius = (104.0 + 14.0 * count.saturating_sub(3) as f64, if count < 3 { 0.0 } else { 40.0 + 16.0 * count as f64 });
+    let radius =
+        (104.0 + 14.0 * count.saturating_sub(3) as f64, if count < 3 { 0.0 } else { 40.0 + 16.0 * count as f64 });
     let room = if count < 3 { (8.0, 36.0) } else { (64.0, 28.0) };
     let half = (radius.0 + RING_BOX.0 / 2.0 + room.0, radius.1 + RING_BOX.1 / 2.0 + room.1);
     let first = if count < 3 { PI } else { -PI / 2.0 };

@@ -56,7 +56,9 @@ pub fn check(history: &History<Step>) -> Vec<Anomaly> {
         let is_last_word = begin > last_acknowledgement && !present_later[&value];
         let kind = if is_last_word { Kind::LostWrite } else { Kind::StaleRead };
         let add = added[&value].index;
-        findings.add_shown(kind, &[read, add], || format!("operation {read} did not read {value}, which operation {add} had added before"));
+        findings.add_shown(kind, &[read, add], || {
+            format!("operation {read} did not read {value}, which operation {add} had added before")
+        });
     }
     findings.finish()
 }

@@ -51,7 +51,11 @@ pub const ABOUT: &[About; 20] = &[
     ),
     about("savepoints", "list-append", "As list-append, but clients undo parts of their transactions, by errors too."),
     about("sequence", "unique", "Numbers drawn from a sequence: none comes twice."),
-    about("sequential", "sequential", "Parts written one after the other: whoever sees a later one sees the earlier ones."),
+    about(
+        "sequential",
+        "sequential",
+        "Parts written one after the other: whoever sees a later one sees the earlier ones.",
+    ),
     about("set", "set", "Elements are added: every read shows all that were acknowledged before, and no other."),
     about("set-by-index", "set", "As set, read through an index, which must agree with its table."),
     about("unique", "unique", "Clients race for names under a unique constraint: one gets each."),

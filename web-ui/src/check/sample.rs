@@ -115,7 +115,10 @@ mod tests {
     fn every_workload_shows_its_sql() {
         for name in NAMES {
             let sql = sql(name, &Parameters::default());
-            assert!(sql.starts_with("-- Each session\nSET default_transaction_isolation = 'serializable'"), "{name}: {sql}");
+            assert!(
+                sql.starts_with("-- Each session\nSET default_transaction_isolation = 'serializable'"),
+                "{name}: {sql}"
+            );
             assert!(sql.contains("-- Once\nCREATE "), "{name}: {sql}");
             assert!(sql.contains("-- A transaction\n"), "{name}: {sql}");
             assert!(!sql.contains("DROP TABLE IF EXISTS"), "{name}: {sql}");
@@ -126,7 +129,9 @@ mod tests {
     #[test]
     fn each_kind_of_statement_is_there() {
         let bank = sql("bank", &Parameters::default());
-        for part in ["BEGIN", "UPDATE checking SET value = value - ", "ON CONFLICT (key) DO UPDATE", "UNION ALL", "COMMIT"] {
+        for part in
+            ["BEGIN", "UPDATE checking SET value = value - ", "ON CONFLICT (key) DO UPDATE", "UNION ALL", "COMMIT"]
+        {
             assert!(bank.contains(part), "{part}: {bank}");
         }
         let register = sql("register", &Parameters::default());

@@ -21,8 +21,7 @@ impl Settings {
     /// What the address does not say, or says wrongly, is as it is by default.
     pub fn of(route: &Route) -> Settings {
         let named = |name: &str| ABOUT.iter().find(|about| about.name == name);
-        let number =
-            |name: &str, default: u32, most: u32| route.value(name).parse().unwrap_or(default).clamp(1, most);
+        let number = |name: &str, default: u32, most: u32| route.value(name).parse().unwrap_or(default).clamp(1, most);
         Settings {
             workload: named(route.value("workload")).or_else(|| named("list-append")).unwrap_or(&ABOUT[0]),
             isolation: route.value("isolation").parse().unwrap_or(Isolation::Serializable),

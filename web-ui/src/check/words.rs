@@ -86,7 +86,8 @@ pub fn circumstances(told: &Told, clients: u32) -> String {
         Outcome::Unknown => "outcome unknown",
     };
     let millis = |ns: u64| format::millis(ns as f64 / 1e6);
-    let took = told.end_ns.map_or_else(String::new, |end| format!(", took {}", millis(end.saturating_sub(told.begin_ns))));
+    let took =
+        told.end_ns.map_or_else(String::new, |end| format!(", took {}", millis(end.saturating_sub(told.begin_ns))));
     format!("operation {} of {who}, {outcome}; began at {}{took}", told.index, millis(told.begin_ns))
 }
 

@@ -12,7 +12,10 @@ fn transactions_of_lists_and_registers() {
         steps("list-append", &lists),
         ["append 1 to list 5", "read list 5: [1 2]", "read list 6: nothing", "read all lists of [0 3]: {1 [4]}"]
     );
-    assert_eq!(steps("rw-register", &told("txn", "[[:w 5 1] [:r 5 nil]]")), ["write 1 to key 5", "read key 5: nothing"]);
+    assert_eq!(
+        steps("rw-register", &told("txn", "[[:w 5 1] [:r 5 nil]]")),
+        ["write 1 to key 5", "read key 5: nothing"]
+    );
 }
 
 #[test]
@@ -41,7 +44,10 @@ fn anything_else() {
 
 #[test]
 fn who_and_when() {
-    assert_eq!(circumstances(&told("read", "nil"), 4), "operation 7 of client 2, committed; began at 1.50 ms, took 2.00 ms");
+    assert_eq!(
+        circumstances(&told("read", "nil"), 4),
+        "operation 7 of client 2, committed; began at 1.50 ms, took 2.00 ms"
+    );
     let last = Told { process: LAST_PROCESS, end_ns: None, outcome: Outcome::Unknown, ..told("read", "nil") };
     assert_eq!(circumstances(&last, 4), "operation 7 of the last read, outcome unknown; began at 1.50 ms");
 }

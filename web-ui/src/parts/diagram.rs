@@ -17,7 +17,13 @@ pub fn arrow_view(arrow: Arrow, kind: &'static str, word: Option<String>) -> Any
 
 /// A drawing that scrolls where it does not fit. `role`: `img` where all of it is said by the label, `group` where parts of it
 /// can be chosen.
-pub fn drawing(name: &'static str, (width, height): (f64, f64), role: &'static str, label: String, content: AnyView) -> AnyView {
+pub fn drawing(
+    name: &'static str,
+    (width, height): (f64, f64),
+    role: &'static str,
+    label: String,
+    content: AnyView,
+) -> AnyView {
     view! {
         <div class="scroll" tabindex="0" role="region" aria-label=name>
             <svg class="diagram" width=width height=height role=role aria-label=label>

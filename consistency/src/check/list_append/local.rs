@@ -86,7 +86,9 @@ fn own_writes(history: &Lists, operation: &Txn, findings: &mut Findings) {
                 };
                 if !seen.ends_with(appended) {
                     let own = names.show_list(appended);
-                    findings.add_shown(Kind::Internal, &[operation.index], || describe(&format!("though it had itself appended {own}")));
+                    findings.add_shown(Kind::Internal, &[operation.index], || {
+                        describe(&format!("though it had itself appended {own}"))
+                    });
                 } else if let Some(before) = *before {
                     let since = &appended[*appended_before..];
                     if seen.len() != before.len() + since.len() || !seen.starts_with(before) {

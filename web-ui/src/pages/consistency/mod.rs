@@ -145,13 +145,7 @@ fn word(level: Isolation) -> String {
     level.to_string().replace(' ', "-")
 }
 
-fn number(
-    check: Check,
-    label: &'static str,
-    name: &'static str,
-    most: u32,
-    value: fn(&Settings) -> u32,
-) -> AnyView {
+fn number(check: Check, label: &'static str, name: &'static str, most: u32, value: fn(&Settings) -> u32) -> AnyView {
     view! {
         <label class="field narrow">
             <span>{label}</span>

@@ -77,7 +77,8 @@ async fn work(check: Check, settings: Settings) -> Result<Finished, Failure> {
     let mut client = |number| Client::new(world.clone(), number, &parameters, rng.split());
     let mut first = client(0);
     workload.setup(&mut first).await.map_err(Failure::local)?;
-    let shift = Rc::new(Shift { check, end_ms: browser::now() + f64::from(settings.seconds) * 1000.0, done: Cell::new(0) });
+    let shift =
+        Rc::new(Shift { check, end_ms: browser::now() + f64::from(settings.seconds) * 1000.0, done: Cell::new(0) });
     spawn_local(watch(check, workload.clone(), shift.clone()));
     let clients: Vec<Client> = (0..settings.clients).map(client).collect();
     let shifts = clients.into_iter().map(|client| shift.clone().serve(workload.clone(), client));

@@ -56,8 +56,11 @@ fn checked(finished: &Arc<Finished>) -> AnyView {
         [] => "none".to_owned(),
         levels => levels.iter().map(|level| level.name()).collect::<Vec<_>>().join(", "),
     };
-    let kinds = verdict.counts_by_kind().into_iter().map(|(kind, count)| kind_view(finished, kind, count)).collect_view();
-    let cut = finished.is_cut.then(|| view! { <p class="line note">"It ended early: the page keeps no more operations."</p> });
+    let kinds =
+        verdict.counts_by_kind().into_iter().map(|(kind, count)| kind_view(finished, kind, count)).collect_view();
+    let cut = finished
+        .is_cut
+        .then(|| view! { <p class="line note">"It ended early: the page keeps no more operations."</p> });
     let left = finished.left.as_ref().map(|failure| {
         view! { <div class="line">{failure_text(failure)} <p class="note">{format!("The schema {} is still there.", run::SCHEMA)}</p></div> }
     });
@@ -99,9 +102,11 @@ fn headline(finished: &Finished) -> AnyView {
         Decision::Violated if verdict.always_wrong => {
             ("bad", "Not consistent", format!("In {operations} there is what no isolation level excuses: {count}."))
         }
-        Decision::Violated => {
-            ("bad", "Not consistent", format!("{isolation} promises {model}, and {count} in {operations} contradict it."))
-        }
+        Decision::Violated => (
+            "bad",
+            "Not consistent",
+            format!("{isolation} promises {model}, and {count} in {operations} contradict it."),
+        ),
         Decision::Unknown => {
             ("warn", "Too hard to tell", format!("Nothing was found in {operations}, but a search was given up."))
         }
