@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use consistency::workload::{ABOUT, About, Isolation, Parameters};
+use consistency::workload::{ABOUT, About, Isolation, Parameters, Shape};
 
 use crate::route::Route;
 
@@ -13,6 +13,8 @@ pub const SECONDS_MAX: u32 = 60;
 pub struct Settings {
     pub workload: &'static About,
     pub isolation: Isolation,
+    /// Whether the tables are cut into ranges, and rows found through an index. What is cut stays so: ranges are never merged.
+    pub shape: Shape,
     pub clients: u32,
     pub seconds: u32,
 }
@@ -25,14 +27,15 @@ impl Settings {
         Settings {
             workload: named(route.value("workload")).or_else(|| named("list-append")).unwrap_or(&ABOUT[0]),
             isolation: route.value("isolation").parse().unwrap_or(Isolation::Serializable),
+            shape: route.value("rows").parse().unwrap_or(Shape::OneRange),
             clients: number("clients", 4, CLIENTS_MAX),
             seconds: number("seconds", 5, SECONDS_MAX),
         }
     }
 
     pub fn parameters(&self) -> Parameters {
-        let (isolation, clients) = (self.isolation, self.clients);
-        Parameters { isolation, clients, timeout: Duration::from_secs(10), ..Parameters::default() }
+        let Settings { isolation, shape, clients, .. } = *self;
+        Parameters { isolation, shape, clients, timeout: Duration::from_secs(10) }
     }
 
     /// The name of a file for the history.
@@ -48,10 +51,13 @@ mod tests {
 
     #[test]
     fn the_address_says_what_to_run() {
-        let route = Route::parse("/consistency", "workload=bank&isolation=read-committed&clients=99&seconds=x");
+        let route = Route::parse(
+            "/consistency",
+            "workload=bank&isolation=read-committed&rows=many-ranges&clients=99&seconds=x",
+        );
         let settings = Settings::of(&route);
         assert_eq!((settings.workload.name, settings.isolation), ("bank", Isolation::ReadCommitted));
-        assert_eq!((settings.clients, settings.seconds), (CLIENTS_MAX, 5));
+        assert_eq!((settings.shape, settings.clients, settings.seconds), (Shape::ManyRanges, CLIENTS_MAX, 5));
         assert_eq!(settings.file(), "history-bank.edn");
     }
 
@@ -59,5 +65,6 @@ mod tests {
     fn without_an_address_there_is_a_default() {
         let settings = Settings::of(&Route::to(Page::Consistency).with("workload", "no such"));
         assert_eq!((settings.workload.name, settings.isolation), ("list-append", Isolation::Serializable));
+        assert_eq!(settings.shape, Shape::OneRange, "nothing is left behind unasked");
     }
 }

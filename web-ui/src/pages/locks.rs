@@ -84,7 +84,7 @@ fn graph(rows: &Rows) -> AnyView {
         (!graph.circle.is_empty()).then(|| status("bad", "Some wait for each other; the youngest will be ended"));
     view! {
         <p class="line">"Arrows go from those who wait to those whom they wait for. " {deadlock}</p>
-        {drawing("Graph of waits", size, "img", said.join("; "), view! { {arrows} {boxes} }.into_any())}
+        {drawing("Graph of waits".to_owned(), size, "img", said.join("; "), view! { {arrows} {boxes} }.into_any())}
     }
     .into_any()
 }

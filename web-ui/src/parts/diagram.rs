@@ -18,7 +18,7 @@ pub fn arrow_view(arrow: Arrow, kind: &'static str, word: Option<String>) -> Any
 /// A drawing that scrolls where it does not fit. `role`: `img` where all of it is said by the label, `group` where parts of it
 /// can be chosen.
 pub fn drawing(
-    name: &'static str,
+    name: String,
     (width, height): (f64, f64),
     role: &'static str,
     label: String,

@@ -54,10 +54,11 @@ pub fn view(finished: &Arc<Finished>, anomaly: &Anomaly) -> AnyView {
         }
     });
     let vertices = vertices.collect_view();
+    let name = format!("Graph of {} at operation {}", anomaly.kind, hops[0].operation);
     let said = format!("A circle of {}", format::plural(hops.len(), "transaction"));
     let (finished, told) = (finished.clone(), hops.clone());
     view! {
-        {drawing("Graph of the anomaly", (ring.width, ring.height), "group", said, view! { {arrows} {vertices} }.into_any())}
+        {drawing(name, (ring.width, ring.height), "group", said, view! { {arrows} {vertices} }.into_any())}
         {legend(&hops)}
         <div class="operations" aria-live="polite">
             {move || chosen_view(&finished, &told, chosen.get())}

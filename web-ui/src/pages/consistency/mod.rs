@@ -12,7 +12,7 @@ use std::sync::Arc;
 use consistency::{
     check::Verdict,
     history::Counts,
-    workload::{ABOUT, Isolation, Workload},
+    workload::{ABOUT, Isolation, Shape, Workload},
 };
 use leptos::prelude::*;
 
@@ -26,6 +26,9 @@ use crate::{
     parts::{chart::sparkline, icon::status, panel::sql_text},
     rows::Failure,
 };
+
+/// Said where a run leaves something behind.
+const CUTS: &str = " The tables are cut into ranges, which are never merged again: each run leaves some behind, empty.";
 
 #[derive(Clone)]
 enum Phase {
@@ -96,7 +99,10 @@ pub fn page(app: App) -> AnyView {
                 " judge what the clients saw. Kill a node meanwhile, if you like."
             </p>
             {settings_view(check)}
-            <p class="line" id="workload-says">{move || check.settings.get().workload.says}</p>
+            <p class="line" id="workload-says">
+                {move || check.settings.get().workload.says}
+                {move || (check.settings.get().shape != Shape::OneRange).then_some(CUTS)}
+            </p>
             {move || progress(check)}
         </section>
         {move || verdict::view(check)}
@@ -109,33 +115,42 @@ pub fn page(app: App) -> AnyView {
 }
 
 fn settings_view(check: Check) -> AnyView {
-    let workloads = ABOUT.iter().map(|about| {
-        let chosen = move || check.settings.get().workload.name == about.name;
-        view! { <option value=about.name selected=chosen>{about.name}</option> }
-    });
+    let workloads = ABOUT.iter().map(|about| (about.name.to_owned(), about.name.to_owned()));
     // The strongest first: it is what one gets without asking.
-    let levels = Isolation::ALL.into_iter().rev().map(|level| {
-        let chosen = move || check.settings.get().isolation == level;
-        view! { <option value=word(level) selected=chosen>{level.to_string().to_uppercase()}</option> }
-    });
+    let levels = Isolation::ALL.into_iter().rev().map(|level| (word(level), level.to_string().to_uppercase()));
+    let shapes = Shape::ALL.into_iter().map(|shape| (shape.to_string(), shape.to_string().replace('-', " ")));
     view! {
         <fieldset class="toolbar inside" disabled=move || check.is_running()>
-            <label class="field narrow">
-                <span>"Workload"</span>
-                <select id="workload" aria-describedby="workload-says" on:change:target=move |event| check.app.note("workload", event.target().value())>
-                    {workloads.collect_view()}
-                </select>
-            </label>
-            <label class="field narrow">
-                <span>"Isolation"</span>
-                <select id="isolation" on:change:target=move |event| check.app.note("isolation", event.target().value())>
-                    {levels.collect_view()}
-                </select>
-            </label>
+            {choice(check, "Workload", "workload", workloads.collect(), |settings| settings.workload.name.to_owned())}
+            {choice(check, "Isolation", "isolation", levels.collect(), |settings| word(settings.isolation))}
+            {choice(check, "Rows in", "rows", shapes.collect(), |settings| settings.shape.to_string())}
             {number(check, "Clients", "clients", CLIENTS_MAX, |settings| settings.clients)}
             {number(check, "Seconds", "seconds", SECONDS_MAX, |settings| settings.seconds)}
             <button id="run-check" class="primary" on:click=move |_| run::start(check)>"Run"</button>
         </fieldset>
+    }
+    .into_any()
+}
+
+/// A setting that is one of several, each with its word in the address and what is read.
+fn choice(
+    check: Check,
+    label: &'static str,
+    name: &'static str,
+    choices: Vec<(String, String)>,
+    value: fn(&Settings) -> String,
+) -> AnyView {
+    let options = choices.into_iter().map(|(word, text)| {
+        let own = word.clone();
+        view! { <option value=word prop:selected=move || value(&check.settings.get()) == own>{text}</option> }
+    });
+    view! {
+        <label class="field narrow">
+            <span>{label}</span>
+            <select id=name aria-describedby="workload-says" on:change:target=move |event| check.app.note(name, event.target().value())>
+                {options.collect_view()}
+            </select>
+        </label>
     }
     .into_any()
 }
@@ -167,6 +182,8 @@ fn progress(check: Check) -> AnyView {
         let isolation = check.settings.get_untracked().isolation.to_string().to_uppercase();
         let said = if is_judging {
             format!("Reading everything once more, and judging {}", format::plural(counts.total(), "operation"))
+        } else if rates.is_empty() {
+            "Making the tables".to_owned()
         } else {
             format!("Running at {isolation}, {} left", format::plural(seconds_left.ceil() as usize, "second"))
         };

@@ -119,8 +119,11 @@ impl Shift {
 /// Renews the figures until the clients are done.
 async fn watch(check: Check, workload: Arc<dyn Workload>, shift: Rc<Shift>) {
     let (mut before, mut then) = (0, browser::now());
-    while !shift.is_over() {
+    loop {
         browser::sleep(TICK_MS).await;
+        if shift.is_over() {
+            return;
+        }
         let (counts, now) = (workload.counts(), browser::now());
         let rate = chart::rate(before as f64, counts.committed as f64, (now - then) / 1000.0);
         (before, then) = (counts.committed, now);
