@@ -160,13 +160,19 @@ fn word(level: Isolation) -> String {
     level.to_string().replace(' ', "-")
 }
 
+/// A number from 1 to `most`; another one is brought there.
 fn number(check: Check, label: &'static str, name: &'static str, most: u32, value: fn(&Settings) -> u32) -> AnyView {
+    let take = move |typed: String| typed.parse().unwrap_or(1).clamp(1, most).to_string();
     view! {
         <label class="field narrow">
             <span>{label}</span>
             <input id=name type="number" min="1" max=most
                 prop:value=move || value(&check.settings.get()).to_string()
-                on:change:target=move |event| check.app.note(name, event.target().value()) />
+                on:change:target=move |event| {
+                    let number = take(event.target().value());
+                    event.target().set_value(&number);
+                    check.app.note(name, number);
+                } />
         </label>
     }
     .into_any()
