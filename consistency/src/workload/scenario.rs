@@ -120,12 +120,7 @@ impl<S: Scenario> Recorded<S> {
 
 impl<S: Scenario> Workload for Recorded<S> {
     fn setup<'a>(&'a self, client: &'a mut Client) -> BoxFuture<'a, std::result::Result<(), String>> {
-        Box::pin(async move {
-            let statements = self.scenario.setup(client.world.is_locus());
-            let left_over: Vec<String> = statements.iter().rev().filter_map(|sql| drop_first(sql)).collect();
-            client.run_all(&left_over).await?;
-            client.run_all(&statements).await
-        })
+        Box::pin(prepare(self.scenario.setup(client.world.is_locus()), client))
     }
 
     fn operate<'a>(&'a self, client: &'a mut Client) -> BoxFuture<'a, ()> {
@@ -173,6 +168,12 @@ impl<S: Scenario> Workload for Recorded<S> {
     fn edn(&self) -> String {
         self.history.lock().to_edn()
     }
+}
+
+async fn prepare(statements: Vec<String>, client: &mut Client) -> std::result::Result<(), String> {
+    let left_over: Vec<String> = statements.iter().rev().filter_map(|sql| drop_first(sql)).collect();
+    client.run_all(&left_over).await?;
+    client.run_all(&statements).await
 }
 
 /// A run before this one may have left tables behind.

@@ -42,14 +42,16 @@ pub fn view(finished: &Arc<Finished>, anomaly: &Anomaly) -> AnyView {
                 role="button"
                 tabindex="0"
                 aria-pressed=move || (chosen.get() == at).to_string()
-                aria-label=format!("T{}, {who}", at + 1)
                 on:click=move |_| chosen.set(at)
                 on:focus=move |_| chosen.set(at)
                 on:keydown=choose
             >
                 <rect class="vertex" x=frame.x y=frame.y width=frame.width height=frame.height rx="4" />
-                <text x=x y=y - 2.0 text-anchor="middle" class="name">{format!("T{}", at + 1)}</text>
-                <text x=x y=y + 12.0 text-anchor="middle">{who.clone()}</text>
+                <text y=y - 2.0 text-anchor="middle">
+                    <tspan x=x class="name">{format!("T{}", at + 1)}</tspan>
+                    " "
+                    <tspan x=x dy="14">{who}</tspan>
+                </text>
             </g>
         }
     });
