@@ -44,11 +44,15 @@ pub struct Arrow {
     pub path: String,
     /// The head, for `points`.
     pub head: String,
-    pub middle: Point,
+    /// Where its word stands: beside its middle, on the outer side.
+    pub word: Point,
 }
 
 /// Length of an arrow's head, and half its width.
 const HEAD: (f64, f64) = (9.0, 4.0);
+
+/// How far a word is off its arrow.
+const WORD_GAP: f64 = 10.0;
 
 /// `bend`: how far its middle is off the straight way, to the left of who walks along it. Two arrows between the same boxes in
 /// opposite directions so never lie on each other.
@@ -65,11 +69,13 @@ pub fn arrow(from: &Frame, to: &Frame, bend: f64) -> Arrow {
     let (tip, neck) = (to.border_towards(control, 2.0), to.border_towards(control, 2.0 + HEAD.0));
     let along = ((tip.0 - neck.0) / HEAD.0, (tip.1 - neck.1) / HEAD.0);
     let side = |sign: f64| (neck.0 - along.1 * HEAD.1 * sign, neck.1 + along.0 * HEAD.1 * sign);
-    let middle = |a: f64, b: f64, c: f64| (a + 2.0 * b + c) / 4.0;
+    let beside = |begin: f64, control: f64, end: f64, normal: f64| {
+        (begin + 2.0 * control + end) / 4.0 + normal / length * WORD_GAP.copysign(bend)
+    };
     Arrow {
         path: format!("M{}Q{} {}", pair(begin), pair(control), pair(neck)),
         head: format!("{} {} {}", pair(tip), pair(side(1.0)), pair(side(-1.0))),
-        middle: (middle(begin.0, control.0, neck.0), middle(begin.1, control.1, neck.1)),
+        word: (beside(begin.0, control.0, neck.0, dy), beside(begin.1, control.1, neck.1, -dx)),
     }
 }
 
@@ -136,7 +142,7 @@ mod tests {
     fn there_and_back_are_apart() {
         let (left, right) = (Frame::around((50.0, 50.0), 40.0, 20.0), Frame::around((250.0, 50.0), 40.0, 20.0));
         let (there, back) = (arrow(&left, &right, 20.0), arrow(&right, &left, 20.0));
-        assert!(there.middle.1 < 40.0 && back.middle.1 > 60.0, "{there:?}, {back:?}");
+        assert!(there.word.1 < 30.0 && back.word.1 > 70.0, "{there:?}, {back:?}");
     }
 
     /// Boxes in one place give an arrow without a direction, but numbers all the same.

@@ -6,7 +6,7 @@ use crate::diagram::Arrow;
 
 /// An arrow of a kind (`kind` is its class), with a word on it.
 pub fn arrow_view(arrow: Arrow, kind: &'static str, word: Option<String>) -> AnyView {
-    let Arrow { path, head, middle: (x, y) } = arrow;
+    let Arrow { path, head, word: (x, y) } = arrow;
     view! {
         <path class=format!("arrow {kind}") d=path />
         <polygon class=format!("tip {kind}") points=head />

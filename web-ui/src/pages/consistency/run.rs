@@ -83,8 +83,8 @@ async fn work(check: Check, settings: Settings) -> Result<Finished, Failure> {
     let mut client = |number| Client::new(world.clone(), number, &parameters, rng.split());
     let mut first = client(0);
     workload.setup(&mut first).await.map_err(Failure::local)?;
-    let shift =
-        Rc::new(Shift { check, end_ms: browser::now() + f64::from(settings.seconds) * 1000.0, done: Cell::new(0) });
+    let end_ms = browser::now() + f64::from(settings.seconds) * 1000.0;
+    let shift = Rc::new(Shift { check, end_ms, done: Cell::new(0), under_way: Cell::new(0) });
     spawn_local(watch(check, workload.clone(), shift.clone()));
     let clients: Vec<Client> = (0..settings.clients).map(client).collect();
     let shifts = clients.into_iter().map(|client| shift.clone().serve(workload.clone(), client));
@@ -105,6 +105,8 @@ struct Shift {
     end_ms: f64,
     /// Operations so far.
     done: Cell<u32>,
+    /// Operations that are going on: the history does not know their outcome yet.
+    under_way: Cell<u32>,
 }
 
 impl Shift {
@@ -115,7 +117,9 @@ impl Shift {
 
     async fn serve(self: Rc<Shift>, workload: Arc<dyn Workload>, mut client: Client) {
         while !self.is_over() {
+            self.under_way.set(self.under_way.get() + 1);
             workload.operate(&mut client).await;
+            self.under_way.set(self.under_way.get() - 1);
             self.done.set(self.done.get() + 1);
         }
         client.disconnect();
@@ -130,7 +134,8 @@ async fn watch(check: Check, workload: Arc<dyn Workload>, shift: Rc<Shift>) {
         if shift.is_over() {
             return;
         }
-        let (counts, now) = (workload.counts(), browser::now());
+        let (mut counts, now) = (workload.counts(), browser::now());
+        counts.unknown = counts.unknown.saturating_sub(shift.under_way.get() as usize);
         let rate = chart::rate(before as f64, counts.committed as f64, (now - then) / 1000.0);
         (before, then) = (counts.committed, now);
         check.watch.try_update(|watch| {
