@@ -90,10 +90,13 @@ impl<T: Clone> Recorder<T> {
         }
     }
 
-    /// A read at the end, by nobody in particular.
+    /// A read at the end, by nobody in particular. Each by a process of its own: several are noted of one question, and a process
+    /// does one thing at a time.
     pub fn add(&self, begin: u64, end: u64, body: T) {
         let mut history = self.0.lock();
-        let index = history.begin(LAST_PROCESS, begin, body.clone());
+        let last = history.operations.last().map_or(0, |operation| operation.process);
+        let process = if last < LAST_PROCESS { LAST_PROCESS } else { last + 1 };
+        let index = history.begin(process, begin, body.clone());
         history.end(index, end, Outcome::Committed, body);
     }
 
@@ -102,7 +105,7 @@ impl<T: Clone> Recorder<T> {
     }
 }
 
-/// The name in histories of who reads at the end.
+/// The first name in histories of those who read at the end.
 pub const LAST_PROCESS: u32 = 1_000_000;
 
 /// A scenario with its history.
@@ -188,4 +191,26 @@ fn drop_first(sql: &str) -> Option<String> {
 /// Whether an anomaly breaks a promise.
 pub fn is_forbidden(kind: Kind, promise: Level) -> bool {
     kind.is_always_wrong() || kind.violates().iter().any(|weakest| promise.implies(*weakest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        check::register::{Action, Step},
+        history::read,
+    };
+
+    /// A process in a file does one thing at a time.
+    #[test]
+    fn last_reads_at_one_moment_make_a_file_that_can_be_read() {
+        let recorder = Recorder::default();
+        for key in 0..3 {
+            recorder.add(5, 9, Step { key, action: Action::Read { seen: Some(1) } });
+        }
+        let text = recorder.lock().to_edn();
+        let again = read::<Step>(text.as_bytes(), |_, _| {}).expect("a readable history").history;
+        assert_eq!(again.operations.len(), 3);
+        assert!(again.operations.iter().all(|operation| operation.outcome == Outcome::Committed));
+    }
 }

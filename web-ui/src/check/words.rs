@@ -72,7 +72,7 @@ fn as_written(told: &Told) -> String {
 /// Who a process of the history is: a client that was not told of an outcome goes on as another process.
 pub fn client(process: u32, clients: u32) -> String {
     match process {
-        LAST_PROCESS => "the last read".to_owned(),
+        LAST_PROCESS.. => "the last read".to_owned(),
         process => format!("client {}", process % clients.max(1)),
     }
 }

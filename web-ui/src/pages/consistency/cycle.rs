@@ -78,7 +78,7 @@ fn chosen_view(finished: &Finished, hops: &[Hop], at: usize) -> AnyView {
     let Some(hop) = hops.get(at) else { return ().into_any() };
     let next = (at + 1) % hops.len();
     view! {
-        {operation(finished, hop.operation, format!("T{}", at + 1))}
+        {operation(finished, hop.operation, Some(format!("T{}", at + 1)))}
         <p class="operation">
             {format!("T{} comes before T{} ({}), because {}.", at + 1, next + 1, hop.edge.name(), hop.because)}
         </p>

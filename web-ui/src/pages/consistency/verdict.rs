@@ -141,7 +141,7 @@ fn anomaly_view(finished: &Arc<Finished>, anomaly: &Anomaly) -> AnyView {
     if !anomaly.cycle.is_empty() {
         return cycle::view(finished, anomaly);
     }
-    let cards = anomaly.operations.iter().map(|index| operation(finished, *index, format!("Operation {index}")));
+    let cards = anomaly.operations.iter().map(|index| operation(finished, *index, None));
     let cards = cards.collect_view();
     view! {
         <p class="line code">{format::one_line(&anomaly.explanation, STEP_MAX)}</p>
@@ -150,15 +150,15 @@ fn anomaly_view(finished: &Arc<Finished>, anomaly: &Anomaly) -> AnyView {
     .into_any()
 }
 
-/// One operation: who did it and when, and its steps.
-pub fn operation(finished: &Finished, index: usize, title: String) -> AnyView {
+/// One operation, in a graph by its name: who did it and when, and its steps.
+pub fn operation(finished: &Finished, index: usize, name: Option<String>) -> AnyView {
     let Some(told) = finished.workload.told(index) else { return ().into_any() };
     let settings = &finished.settings;
     let steps = words::steps(settings.workload.judged_as, &told);
     let steps = steps.iter().map(|step| view! { <li>{format::one_line(step, STEP_MAX)}</li> }).collect_view();
     view! {
         <div class="operation">
-            <p><b>{title}</b> " " <span class="note">{words::circumstances(&told, settings.clients)}</span></p>
+            <p>{name.map(|name| view! { <b>{name}</b> " " })} <span class="note">{words::circumstances(&told, settings.clients)}</span></p>
             <ul class="code">{steps}</ul>
         </div>
     }
