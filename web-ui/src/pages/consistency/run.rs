@@ -78,7 +78,7 @@ async fn work(check: Check, settings: Settings) -> Result<Finished, Failure> {
     let parameters = settings.parameters();
     let workload =
         check::workload(settings.workload.name, &parameters).ok_or_else(|| Failure::local("no such workload"))?;
-    let world: Arc<dyn World> = Arc::new(PageWorld::new(check.app.credentials.get_untracked()));
+    let world: Arc<dyn World> = Arc::new(PageWorld::new(check.app));
     let mut rng = Rng::new((js_sys::Math::random() * 2f64.powi(53)) as u64);
     let mut client = |number| Client::new(world.clone(), number, &parameters, rng.split());
     let mut first = client(0);

@@ -12,23 +12,24 @@ use leptos::task::spawn_local;
 
 use super::run::SCHEMA;
 use crate::{
+    app::App,
     browser::{
         self,
-        pg::{Credentials, Link, Outcome},
+        pg::{Link, Outcome},
     },
     rows,
 };
 
 pub struct PageWorld {
-    credentials: Credentials,
+    app: App,
     /// When it began, in milliseconds since the page was opened.
     began_ms: f64,
     idle: Idle,
 }
 
 impl PageWorld {
-    pub fn new(credentials: Credentials) -> PageWorld {
-        PageWorld { credentials, began_ms: browser::now(), idle: Idle::default() }
+    pub fn new(app: App) -> PageWorld {
+        PageWorld { app, began_ms: browser::now(), idle: Idle::default() }
     }
 }
 
@@ -49,14 +50,14 @@ impl World for PageWorld {
 
     /// An idle session, or another one.
     fn connect(&self, client: u32) -> BoxFuture<'static, Result<Box<dyn Connection>, Failure>> {
-        let (credentials, idle) = (self.credentials.clone(), self.idle.clone());
+        let (app, idle) = (self.app, self.idle.clone());
         let (tell, told) = oneshot::channel();
         // A socket of the browser belongs to its thread, and workloads are written for many: the future that they wait for
         // knows the outcome only.
         spawn_local(async move {
             let link = match idle.take() {
                 Some(link) => Ok(link),
-                None => open(&credentials, client).await,
+                None => open(app, client).await,
             };
             let session = link.map(|link| Session { link, idle, is_busy: false });
             // Whoever wanted it may have gone; then it is closed, or idle again.
@@ -69,9 +70,8 @@ impl World for PageWorld {
     }
 }
 
-async fn open(credentials: &Credentials, client: u32) -> Result<Link, Failure> {
-    let name = format!("locus page, consistency {client}");
-    let link = Link::open(credentials, &name, |_| (), |_| ()).await;
+async fn open(app: App, client: u32) -> Result<Link, Failure> {
+    let link = app.open(&format!("locus page, consistency {client}"), |_| ()).await;
     let link = link.map_err(|failure| Failure::NotSent(failure.message))?;
     let path = link.query(&format!("SET search_path = {SCHEMA}")).await;
     path.map_err(|failure| Failure::NotSent(failure.message))?;
