@@ -13,7 +13,7 @@ use crate::{
     browser,
     check::words,
     format,
-    parts::{dialog::ask_with, icon::status, panel::failure_text},
+    parts::{dialog::Action, icon::status, panel::failure_text},
     rows::Failure,
 };
 
@@ -36,8 +36,7 @@ fn failed(check: Check, failure: &Failure) -> AnyView {
     let in_the_way = (failure.sqlstate == "42P06").then(|| {
         let clear = move |_| {
             let text = "Another page may be running a check in it: then that one fails.";
-            let title = format!("Drop the schema {}", run::SCHEMA);
-            ask_with(check.app, title, text, run::drop_sql(), Some(run::SCHEMA.to_owned()), |_| ());
+            Action::new("Drop the schema", text, run::drop_sql()).naming(run::SCHEMA).ask(check.app);
         };
         view! {
             <p class="note">"A check is under way from another page, or one was broken off and left its schema behind."</p>
