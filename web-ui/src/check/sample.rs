@@ -12,10 +12,8 @@ use std::{
 };
 
 use base::{BoxFuture, Rng};
-use consistency::workload::{Answer, Client, Connection, Failure, Parameters, World};
+use consistency::workload::{Answer, Client, Connection, Failure, Parameters, World, by_name};
 use futures_util::FutureExt;
-
-use super::workload;
 
 /// Operations of each client that are looked at; what they have not sent by then is rare.
 const OPERATIONS: usize = 16;
@@ -25,7 +23,7 @@ const CLIENTS: [u32; 2] = [0, 2];
 
 /// What sessions begin with, how the tables are made, and some transactions: one for each kind of statement.
 pub fn sql(name: &str, parameters: &Parameters) -> String {
-    let Some(workload) = workload(name, parameters) else { return String::new() };
+    let Some(workload) = by_name(name, parameters) else { return String::new() };
     let notes = Arc::new(Notes::default());
     let mut rng = Rng::new(1);
     let mut client = |number| Client::new(notes.clone(), number, parameters, rng.split());
@@ -109,8 +107,9 @@ impl Connection for Session {
 
 #[cfg(test)]
 mod tests {
+    use consistency::workload::NAMES;
+
     use super::*;
-    use crate::check::offer::NAMES;
 
     #[test]
     fn every_workload_shows_its_sql() {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use consistency::workload::{ABOUT, About, Isolation, Parameters, Shape};
 
-use super::offer::NAMES as OFFERED;
 use crate::route::Route;
 
 pub const CLIENTS_MAX: u32 = 16;
@@ -23,8 +22,7 @@ pub struct Settings {
 impl Settings {
     /// What the address does not say, or says wrongly, is as it is by default.
     pub fn of(route: &Route) -> Settings {
-        let named =
-            |name: &str| OFFERED.contains(&name).then(|| ABOUT.iter().find(|about| about.name == name)).flatten();
+        let named = |name: &str| ABOUT.iter().find(|about| about.name == name);
         let number = |name: &str, default: u32, most: u32| route.value(name).parse().unwrap_or(default).clamp(1, most);
         Settings {
             workload: named(route.value("workload")).or_else(|| named("list-append")).unwrap_or(&ABOUT[0]),

@@ -5,6 +5,7 @@ mod editor;
 mod locks;
 mod nodes;
 mod overview;
+mod part;
 mod plan;
 mod ranges;
 mod schema;
@@ -27,6 +28,6 @@ pub fn page(app: App, page: Page) -> AnyView {
         Page::Schema => schema::page(app),
         Page::Sql => editor::page(app),
         Page::Security => security::page(app),
-        Page::Consistency => consistency::page(app),
+        Page::Consistency => part::page(app, part::consistency),
     }
 }

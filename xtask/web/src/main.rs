@@ -2,8 +2,8 @@
 //! what it needs takes a while to compile and no other chore wants it.
 //!
 //! Life of a bundle: [`bundle::key`] says which one this checkout needs; if the cache has it, that is all. Otherwise
-//! [`Toolchain::find`], [`compile`], [`bind`] (wasm-bindgen as a library), [`name_by_content`], [`compress`], and a rename
-//! that makes it appear whole or not at all.
+//! [`Toolchain::find`], [`compile`], [`split`] (parts that are fetched later), [`bind`] (wasm-bindgen as a library),
+//! [`name_by_content`], [`compress`], and a rename that makes it appear whole or not at all.
 
 #[path = "../../../web-ui/bundle.rs"]
 mod bundle;
@@ -17,9 +17,15 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Parser;
 use toolchain::{TARGET, Toolchain, WAYS};
+
+/// The program without the parts that are fetched later, before wasm-bindgen.
+const MAIN: &str = "main.wasm";
+/// The scripts by which they name each other, before [`name_by_content`].
+const APP_MODULE: &str = "./app.js";
+const PARTS_MODULE: &str = "./parts.js";
 
 #[derive(Parser)]
 #[command(name = "cargo xtask web", about = "Compile the page for the browser")]
@@ -89,8 +95,9 @@ fn make(root: &Path, toolchain: &Toolchain, target: &Path, dev: bool) -> Result<
         fs::remove_dir_all(&work)?;
     }
     fs::create_dir_all(&work)?;
-    bind(&wasm, &work, dev)?;
-    name_by_content(&root.join("web-ui/assets"), &work)?;
+    let parts = split(&wasm, &work)?;
+    bind(&work, dev)?;
+    name_by_content(&root.join("web-ui/assets"), &work, &parts)?;
     compress(&work, dev)?;
     if target.exists() {
         fs::remove_dir_all(target)?;
@@ -105,34 +112,72 @@ fn compile(root: &Path, toolchain: &Toolchain, dev: bool) -> Result<PathBuf> {
     let directory = bundle::cache().join("target");
     let mut command = toolchain.build();
     // Components without their full types: a fraction of the time to compile, and smaller.
-    command.env("RUSTFLAGS", "--cfg erase_components --cfg getrandom_backend=\"wasm_js\"");
+    // Relocations are what [`split`] goes by.
+    command.env("RUSTFLAGS", "--cfg erase_components --cfg getrandom_backend=\"wasm_js\" -Clink-arg=--emit-relocs");
     command.current_dir(root).args(["--locked", "--quiet", "--package", "locus-web-ui", "--lib", "--profile", profile]);
     let status = command.arg("--target-dir").arg(&directory).status().context("cannot start cargo")?;
     ensure!(status.success(), "the page does not compile (see above)");
     Ok(directory.join(TARGET).join(profile).join("web_ui.wasm"))
 }
 
-/// Writes `app.js` and `app_bg.wasm`.
-fn bind(wasm: &Path, directory: &Path, dev: bool) -> Result<()> {
+/// Cuts the program at the functions that are marked by `#[wasm_split]`: what only they reach becomes a part of its own.
+/// Writes `main.wasm`, the parts, and `parts.js`, which fetches them; returns the parts.
+fn split(wasm: &Path, directory: &Path) -> Result<Vec<PathBuf>> {
+    let whole = fs::read(wasm)?;
+    let main = directory.join(MAIN);
+    let mut options = wasm_split_cli_support::Options::new(&whole);
+    options.output_dir = directory;
+    options.main_out_path = &main;
+    options.main_module = APP_MODULE;
+    options.link_name = PARTS_MODULE;
+    let split = wasm_split_cli_support::transform(options).map_err(|error| anyhow!("wasm-split: {error:#}"))?;
+    ensure!(!split.split_modules.is_empty(), "the page was not split");
+    Ok(split.split_modules)
+}
+
+/// Writes `app.js` and `app_bg.wasm`, from `main.wasm`.
+fn bind(directory: &Path, dev: bool) -> Result<()> {
+    let main = directory.join(MAIN);
     let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
-    bindgen.input_path(wasm).web(true)?.typescript(false).out_name("app").omit_default_module_path(true);
+    bindgen.input_path(&main).web(true)?.typescript(false).out_name("app").omit_default_module_path(true);
     bindgen.remove_producers_section(true).remove_name_section(!dev).keep_debug(dev);
-    bindgen.generate(directory).context("wasm-bindgen")
+    bindgen.generate(directory).context("wasm-bindgen")?;
+    fs::remove_file(main)?;
+    Ok(())
 }
 
 /// Gives files the hash of their content as part of the name, so that browsers may keep them for ever, and writes
-/// `index.html`, which names them.
-fn name_by_content(assets: &Path, directory: &Path) -> Result<()> {
-    let wasm = adopt(directory, "app", "wasm", &fs::read(directory.join("app_bg.wasm"))?)?;
-    fs::remove_file(directory.join("app_bg.wasm"))?;
-    let script = fs::read_to_string(directory.join("app.js"))?;
+/// `index.html`, which names those that are needed at once.
+fn name_by_content(assets: &Path, directory: &Path, parts: &[PathBuf]) -> Result<()> {
+    let take = |name: &str| -> Result<Vec<u8>> {
+        let content = fs::read(directory.join(name))?;
+        fs::remove_file(directory.join(name))?;
+        Ok(content)
+    };
+    let wasm = adopt(directory, "app", "wasm", &take("app_bg.wasm")?)?;
+    let mut fetching = String::from_utf8(take(PARTS_MODULE)?)?;
+    for part in parts {
+        let name = part.file_name().and_then(|name| name.to_str()).context("a part has a name")?;
+        fetching = fetching.replace(name, &adopt(directory, "part", "wasm", &take(name)?)?);
+    }
     let start = fs::read_to_string(assets.join("start.js"))?.replace("{wasm}", &wasm);
-    fs::remove_file(directory.join("app.js"))?;
-    let script = adopt(directory, "app", "js", format!("{script}\n{start}").as_bytes())?;
+    let app = String::from_utf8(take(APP_MODULE)?)? + "\n" + &start;
+    // Each of the two scripts names the other, so their names are of one hash.
+    let mut hash = bundle::Hash::new();
+    hash.add(app.as_bytes());
+    hash.add(fetching.as_bytes());
+    let names = ["app", "parts"].map(|stem| format!("{stem}-{}.js", hash.hex()));
+    for (name, content) in names.iter().zip([app, fetching]) {
+        let content = content.replace(APP_MODULE, &format!("./{}", names[0]));
+        fs::write(directory.join(name), content.replace(PARTS_MODULE, &format!("./{}", names[1])))?;
+    }
+    let [script, parts] = names;
     let style = adopt(directory, "style", "css", &fs::read(assets.join("style.css"))?)?;
     let icon = adopt(directory, "icon", "svg", &fs::read(assets.join("icon.svg"))?)?;
     let mut page = fs::read_to_string(assets.join("index.html"))?;
-    for (name, value) in [("{wasm}", wasm), ("{script}", script), ("{style}", style), ("{icon}", icon)] {
+    for (name, value) in
+        [("{wasm}", wasm), ("{script}", script), ("{parts}", parts), ("{style}", style), ("{icon}", icon)]
+    {
         page = page.replace(name, &value);
     }
     fs::write(directory.join("index.html"), page)?;
@@ -150,7 +195,7 @@ fn adopt(directory: &Path, stem: &str, extension: &str, content: &[u8]) -> Resul
 fn compress(directory: &Path, dev: bool) -> Result<()> {
     let files: Vec<PathBuf> =
         fs::read_dir(directory)?.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>()?;
-    let (mut raw, mut small) = (0, 0);
+    let (mut raw, mut small, mut later) = (0, 0, 0);
     for file in files {
         let Some(name) = file.file_name().and_then(|name| name.to_str()) else { continue };
         let content = fs::read(&file)?;
@@ -161,12 +206,16 @@ fn compress(directory: &Path, dev: bool) -> Result<()> {
         params.quality = if dev { 1 } else { 11 };
         let mut brotli = Vec::new();
         brotli::BrotliCompress(&mut content.as_slice(), &mut brotli, &params)?;
-        eprintln!("web: {name:34} {:>8} bytes, {:>7} gzip, {:>7} brotli", content.len(), gzip.len(), brotli.len());
-        raw += content.len();
-        small += gzip.len();
+        eprintln!("web: {name:42} {:>8} bytes, {:>7} gzip, {:>7} brotli", content.len(), gzip.len(), brotli.len());
+        if name.starts_with("part-") {
+            later += gzip.len();
+        } else {
+            raw += content.len();
+            small += gzip.len();
+        }
         fs::write(directory.join(format!("{name}.gz")), gzip)?;
         fs::write(directory.join(format!("{name}.br")), brotli)?;
     }
-    eprintln!("web: {:34} {raw:>8} bytes, {small:>7} gzip", "all");
+    eprintln!("web: {:42} {raw:>8} bytes, {small:>7} gzip; {later} gzip on demand", "first load");
     Ok(())
 }

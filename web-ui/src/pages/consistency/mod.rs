@@ -12,16 +12,14 @@ use std::sync::Arc;
 use consistency::{
     check::Verdict,
     history::Counts,
-    workload::{Isolation, Shape, Workload},
+    workload::{ABOUT, Isolation, Shape, Workload},
 };
 use leptos::prelude::*;
 
 use crate::{
     app::App,
     check::{
-        Settings,
-        offer::NAMES as OFFERED,
-        sample,
+        Settings, sample,
         settings::{CLIENTS_MAX, SECONDS_MAX},
     },
     format,
@@ -117,7 +115,7 @@ pub fn page(app: App) -> AnyView {
 }
 
 fn settings_view(check: Check) -> AnyView {
-    let workloads = OFFERED.into_iter().map(|name| (name.to_owned(), name.to_owned()));
+    let workloads = ABOUT.iter().map(|about| (about.name.to_owned(), about.name.to_owned()));
     // The strongest first: it is what one gets without asking.
     let levels = Isolation::ALL.into_iter().rev().map(|level| (word(level), level.to_string().to_uppercase()));
     let shapes = Shape::ALL.into_iter().map(|shape| (shape.to_string(), shape.to_string().replace('-', " ")));

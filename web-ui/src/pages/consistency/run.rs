@@ -5,17 +5,12 @@ use std::{cell::Cell, rc::Rc, sync::Arc};
 use base::Rng;
 use consistency::{
     check::Verdict,
-    workload::{Client, Workload, World},
+    workload::{Client, Workload, World, by_name},
 };
 use leptos::{prelude::*, task::spawn_local};
 
 use super::{Check, Finished, Phase, Watch, world::PageWorld};
-use crate::{
-    browser,
-    check::{self, Settings},
-    parts::chart,
-    rows::Failure,
-};
+use crate::{browser, check::Settings, parts::chart, rows::Failure};
 
 pub const SCHEMA: &str = "locus_consistency";
 
@@ -76,8 +71,7 @@ async fn drop_schema(check: Check) -> Result<(), Failure> {
 
 async fn work(check: Check, settings: Settings) -> Result<Finished, Failure> {
     let parameters = settings.parameters();
-    let workload =
-        check::workload(settings.workload.name, &parameters).ok_or_else(|| Failure::local("no such workload"))?;
+    let workload = by_name(settings.workload.name, &parameters).ok_or_else(|| Failure::local("no such workload"))?;
     let world: Arc<dyn World> = Arc::new(PageWorld::new(check.app));
     let mut rng = Rng::new((js_sys::Math::random() * 2f64.powi(53)) as u64);
     let mut client = |number| Client::new(world.clone(), number, &parameters, rng.split());
