@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Counted up when the way of building changes, so that bundles of the old way are made anew.
-const GENERATION: u32 = 1;
+const GENERATION: u32 = 2;
 
 /// `$LOCUS_CACHE_DIR/web` or `~/.cache/locus/web`: bundles, one directory each, named by their key.
 pub fn cache() -> PathBuf {

@@ -127,8 +127,14 @@ impl Browser {
 
     /// Waits until an element's text contains this.
     pub async fn reads(&self, css: &str, wanted: &str) {
+        self.reads_any(css, &[wanted]).await;
+    }
+
+    /// Waits until an element's text contains one of these.
+    pub async fn reads_any(&self, css: &str, wanted: &[&str]) {
         let what = format!("{css} reads {wanted:?}");
-        eventually(&what, async || self.text(css).await.filter(|text| text.contains(wanted))).await;
+        let is_wanted = |text: &String| wanted.iter().any(|wanted| text.contains(wanted));
+        eventually(&what, async || self.text(css).await.filter(is_wanted)).await;
     }
 
     /// What a field holds.

@@ -56,7 +56,7 @@ pub async fn plan_is_drawn(browser: &Browser) {
         "EXPLAIN ANALYZE SELECT c.name, count(*) FROM orders o JOIN customers c ON c.id = o.customer_id GROUP BY 1",
     )
     .await;
-    browser.reads("#results .plan-node", "ms").await;
+    browser.reads_any("#results .plan-node", &[" µs", " ms"]).await;
     browser.reads("#results .plan-range", "on range").await;
     browser.screenshot("sql-plan").await;
     browser.accessible("sql-plan").await;
@@ -98,7 +98,7 @@ pub async fn check_consistency(browser: &Browser) {
     // A weaker level allows what the stronger one forbids: there is something to draw.
     choose(browser, "#isolation", "read-committed").await;
     browser.find("#run-check").await.click().await.expect("the button is there");
-    browser.reads("#verdict", "READ COMMITTED promises read-committed").await;
+    browser.reads("#verdict", "read-committed, which is promised to this workload at READ COMMITTED").await;
     let vertex = browser.find(".choice[aria-pressed='false']").await;
     vertex.click().await.expect("a transaction of the circle");
     browser.find(".choice[aria-pressed='true']").await;

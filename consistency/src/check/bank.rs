@@ -33,12 +33,12 @@ pub fn check(history: &History<Step>, total: impl Into<Option<i64>>) -> Vec<Anom
         let sum: i128 = balances.iter().map(|(_, balance)| i128::from(*balance)).sum();
         let expected = *total.get_or_insert(sum as i64);
         if sum != i128::from(expected) {
-            findings.add_shown(Kind::WrongTotal, &[operation.index], || {
+            findings.add(Kind::WrongTotal, &[operation.index], || {
                 format!("operation {} read a total of {sum} instead of {expected}: {balances:?}", operation.index)
             });
         }
         if let Some((account, balance)) = balances.iter().find(|(_, balance)| *balance < 0) {
-            findings.add_shown(Kind::WriteSkew, &[operation.index], || {
+            findings.add(Kind::WriteSkew, &[operation.index], || {
                 format!(
                     "operation {} read {balance} in account {account}, which must not be overdrawn",
                     operation.index

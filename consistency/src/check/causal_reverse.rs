@@ -35,7 +35,7 @@ pub fn check(history: &History<Step>) -> Vec<Anomaly> {
         let present = writes.iter().filter(|(id, _)| is_seen(id));
         let Some((second, later)) = present.max_by_key(|(_, write)| write.begin) else { continue };
         if earlier.end < later.begin {
-            findings.add(Kind::CausalReverse, || {
+            findings.add(Kind::CausalReverse, &[read.index, earlier.index, later.index], || {
                 format!(
                     "operation {} saw {second} but not {first}, though operation {} had written {first} before operation \
                      {} began to write {second}",

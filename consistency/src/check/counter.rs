@@ -33,7 +33,7 @@ pub fn check(history: &History<Step>) -> Vec<Anomaly> {
                 (true, false) => Kind::StaleRead,
                 (false, _) => Kind::Duplicate,
             };
-            findings.add(kind, || {
+            findings.add(kind, &[operation.index], || {
                 format!("operation {} read {seen}, which is not between {low} and {high}", operation.index)
             });
         }

@@ -30,7 +30,7 @@ pub fn check(history: &History<Vec<Step>>) -> Vec<Anomaly> {
                     pairs.find(|((_, here), (_, there))| *here && !there).map(|((key, _), _)| *key)
                 };
                 let (Some(a), Some(b)) = (missed(one, other), missed(other, one)) else { continue };
-                findings.add(Kind::LongFork, || {
+                findings.add(Kind::LongFork, &[*first, *second], || {
                     let (a, b) = (history.names.show(a), history.names.show(b));
                     format!("operation {first} saw key {a} but not yet {b}; operation {second} saw {b} but not yet {a}")
                 });

@@ -103,12 +103,8 @@ pub struct Findings {
 const LISTED_MAX: u64 = 16;
 
 impl Findings {
-    pub fn add(&mut self, kind: Kind, explain: impl FnOnce() -> String) {
-        self.add_anomaly(kind, || Anomaly::new(kind, explain()));
-    }
-
-    /// As [`Findings::add`], with the operations that show it.
-    pub fn add_shown(&mut self, kind: Kind, operations: &[usize], explain: impl FnOnce() -> String) {
+    /// With the operations that show it, as far as they can be named.
+    pub fn add(&mut self, kind: Kind, operations: &[usize], explain: impl FnOnce() -> String) {
         self.add_anomaly(kind, || Anomaly { operations: operations.to_vec(), ..Anomaly::new(kind, explain()) });
     }
 

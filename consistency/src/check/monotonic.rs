@@ -56,7 +56,7 @@ fn distinct(operations: &[&Operation<Step>], findings: &mut Findings) {
     let mut made: BTreeMap<Option<i64>, usize> = BTreeMap::new();
     for operation in operations.iter().filter(|operation| operation.body.is_increment) {
         if let Some(other) = made.insert(operation.body.seen, operation.index) {
-            findings.add(Kind::LostUpdate, || {
+            findings.add(Kind::LostUpdate, &[other, operation.index], || {
                 let value = operation.body.seen.unwrap_or_default();
                 format!("operations {other} and {} both made key {} {value}", operation.index, operation.body.key)
             });
@@ -73,7 +73,7 @@ fn by_timestamp(operations: &[&Operation<Step>], findings: &mut Findings) {
         let ahead = after.is_increment && before.timestamp < after.timestamp && before.seen == after.seen;
         let differ = before.timestamp == after.timestamp && before.seen != after.seen;
         if ahead || differ {
-            findings.add(Kind::NotMonotonic(Order::Data), || {
+            findings.add(Kind::NotMonotonic(Order::Data), &[pair[0].index, pair[1].index], || {
                 let (first, second) = (pair[0].index, pair[1].index);
                 let values = format!("{:?} and {:?} of key {}", before.seen, after.seen, before.key);
                 let why = if ahead { "the one before the increment that made it" } else { "as of one timestamp" };
@@ -114,7 +114,7 @@ fn in_real_time(operations: &[&Operation<Step>], findings: &mut Findings) {
 fn report(before: &Operation<Step>, after: &Operation<Step>, order: Order, why: &str, findings: &mut Findings) {
     let (Some(first), Some(second)) = (before.body.seen, after.body.seen) else { return };
     if second < first {
-        findings.add(Kind::NotMonotonic(order), || {
+        findings.add(Kind::NotMonotonic(order), &[before.index, after.index], || {
             format!(
                 "operation {} saw {second} in key {}, though operation {}, which {why}, saw {first}",
                 after.index, after.body.key, before.index

@@ -26,7 +26,7 @@ pub fn check(history: &History<Step>) -> Vec<Anomaly> {
     for operation in history.committed() {
         let key = operation.body.key;
         if let Some(other) = first.insert(key, operation.index) {
-            findings.add(Kind::WriteSkew, || {
+            findings.add(Kind::WriteSkew, &[other, operation.index], || {
                 format!(
                     "operations {other} and {} both found nothing under key {key}, and both inserted there",
                     operation.index

@@ -36,16 +36,17 @@ pub fn check(history: &History<Step>, is_drained: bool) -> Vec<Anomaly> {
         let Step::Dequeue { value: Some(value) } = operation.body else { continue };
         let index = operation.index;
         match enqueued.get(&value) {
-            None => {
-                findings.add(Kind::UnwrittenRead, || format!("operation {index} took {value}, which nobody put in"))
-            }
-            Some(put) if put.outcome == Outcome::Aborted => findings.add(Kind::G1a, || {
+            None => findings
+                .add(Kind::UnwrittenRead, &[index], || format!("operation {index} took {value}, which nobody put in")),
+            Some(put) if put.outcome == Outcome::Aborted => findings.add(Kind::G1a, &[index, put.index], || {
                 format!("operation {index} took {value}, which the aborted operation {} put in", put.index)
             }),
             Some(_) => {}
         }
         if let Some(other) = dequeued.insert(value, operation) {
-            findings.add(Kind::TakenTwice, || format!("operations {} and {index} both took {value}", other.index));
+            findings.add(Kind::TakenTwice, &[other.index, index], || {
+                format!("operations {} and {index} both took {value}", other.index)
+            });
         }
     }
     if is_drained {
@@ -59,7 +60,7 @@ pub fn check(history: &History<Step>, is_drained: bool) -> Vec<Anomaly> {
             .map(|(value, put)| (*value, put.index))
             .collect();
         if lost.len() > excused {
-            findings.add(Kind::LostWrite, || {
+            findings.add(Kind::LostWrite, &[lost[0].1], || {
                 format!(
                     "{} elements were put in and never came out, {excused} of which operations of unknown outcome may \
                      have taken; the first is {} of operation {}",

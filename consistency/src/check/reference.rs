@@ -37,13 +37,15 @@ pub fn check(history: &History<Step>) -> Vec<Anomaly> {
         parents.sort_unstable();
         for (child, parent) in &tables.children {
             if parents.binary_search(parent).is_err() {
-                findings.add(Kind::Orphan, || {
+                findings.add(Kind::Orphan, &[operation.index], || {
                     format!("operation {} read child {child} of parent {parent}, which is not there", operation.index)
                 });
             }
         }
         if let Some(pair) = parents.windows(2).find(|pair| pair[0] == pair[1]) {
-            findings.add(Kind::NotUnique, || format!("operation {} read parent {} twice", operation.index, pair[0]));
+            findings.add(Kind::NotUnique, &[operation.index], || {
+                format!("operation {} read parent {} twice", operation.index, pair[0])
+            });
         }
     }
     findings.finish()

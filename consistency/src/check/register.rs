@@ -62,11 +62,11 @@ pub fn check_within(history: &History<Step>, states_max: usize) -> Vec<Anomaly> 
         let key = history.names.show(key);
         match linearize(&operations, states_max) {
             Search::Found => {}
-            Search::GaveUp => findings.add(Kind::Undecided, || {
+            Search::GaveUp => findings.add(Kind::Undecided, &[], || {
                 let count = operations.len();
                 format!("register {key}: no order of its {count} operations was found within {states_max} states")
             }),
-            Search::Impossible { placed, stuck } => findings.add_shown(Kind::NotLinearizable, &[stuck.index], || {
+            Search::Impossible { placed, stuck } => findings.add(Kind::NotLinearizable, &[stuck.index], || {
                 let mut step = String::new();
                 let f = stuck.body.encode(true, &history.names, &mut step);
                 format!(

@@ -25,7 +25,7 @@ pub fn check(history: &History<Step>) -> Vec<Anomaly> {
         let Step::Read { key, seen: Some(seen) } = &operation.body else { continue };
         let last = seen.iter().rposition(|is_there| *is_there).unwrap_or(0);
         if let Some(missing) = seen[..last].iter().position(|is_there| !is_there) {
-            findings.add(Kind::OutOfOrder, || {
+            findings.add(Kind::OutOfOrder, &[operation.index], || {
                 format!("operation {} saw part {last} of key {key}, and afterwards no part {missing}", operation.index)
             });
         }

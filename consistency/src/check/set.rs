@@ -28,9 +28,10 @@ pub fn check(history: &History<Step>) -> Vec<Anomaly> {
     let mut added: BTreeMap<i64, &Operation<Step>> = BTreeMap::new();
     for operation in &history.operations {
         if let Step::Add { value } = operation.body
-            && added.insert(value, operation).is_some()
+            && let Some(other) = added.insert(value, operation)
         {
-            findings.add(Kind::Duplicate, || format!("the workload added {value} twice"));
+            findings
+                .add(Kind::Duplicate, &[other.index, operation.index], || format!("the workload added {value} twice"));
         }
     }
     let acknowledged = added.values().filter(|add| add.outcome == Outcome::Committed);
@@ -56,7 +57,7 @@ pub fn check(history: &History<Step>) -> Vec<Anomaly> {
         let is_last_word = begin > last_acknowledgement && !present_later[&value];
         let kind = if is_last_word { Kind::LostWrite } else { Kind::StaleRead };
         let add = added[&value].index;
-        findings.add_shown(kind, &[read, add], || {
+        findings.add(kind, &[read, add], || {
             format!("operation {read} did not read {value}, which operation {add} had added before")
         });
     }
@@ -75,20 +76,20 @@ fn foreign(read: &Operation<Step>, sorted: &[i64], added: &BTreeMap<i64, &Operat
     let index = read.index;
     for value in sorted {
         match added.get(value) {
-            None => findings.add_shown(Kind::UnwrittenRead, &[index], || {
+            None => findings.add(Kind::UnwrittenRead, &[index], || {
                 format!("operation {index} read {value}, which nobody ever added")
             }),
-            Some(add) if add.outcome == Outcome::Aborted => findings.add_shown(Kind::G1a, &[index, add.index], || {
+            Some(add) if add.outcome == Outcome::Aborted => findings.add(Kind::G1a, &[index, add.index], || {
                 format!("operation {index} read {value}, which the aborted {} added", add.index)
             }),
-            Some(add) if add.begin > read.end => findings.add_shown(Kind::UnwrittenRead, &[index, add.index], || {
+            Some(add) if add.begin > read.end => findings.add(Kind::UnwrittenRead, &[index, add.index], || {
                 format!("operation {index} read {value} before operation {} began to add it", add.index)
             }),
             Some(_) => {}
         }
     }
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-        findings.add_shown(Kind::Duplicate, &[index], || format!("operation {index} read {} more than once", pair[0]));
+        findings.add(Kind::Duplicate, &[index], || format!("operation {index} read {} more than once", pair[0]));
     }
 }
 

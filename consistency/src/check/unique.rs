@@ -23,7 +23,9 @@ pub fn check(history: &History<Step>) -> Vec<Anomaly> {
     for operation in history.committed() {
         let Some(value) = operation.body.value else { continue };
         if let Some(other) = owners.insert(value, operation.index) {
-            findings.add(Kind::NotUnique, || format!("operations {other} and {} both got {value}", operation.index));
+            findings.add(Kind::NotUnique, &[other, operation.index], || {
+                format!("operations {other} and {} both got {value}", operation.index)
+            });
         }
     }
     findings.finish()

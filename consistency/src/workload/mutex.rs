@@ -95,7 +95,7 @@ pub fn check(history: &History<Step>) -> Vec<Anomaly> {
     for pair in held.windows(2) {
         let ((key, _, to, first), (other, from, _, second)) = (pair[0], pair[1]);
         if key == other && from < to {
-            findings.add(Kind::NotUnique, || {
+            findings.add(Kind::NotUnique, &[first, second], || {
                 format!("operations {first} and {second} held the lock of row {key} at the same time, at {from} ns")
             });
         }

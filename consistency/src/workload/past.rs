@@ -31,14 +31,16 @@ const ABSENT: i64 = -1;
 
 pub struct Past {
     counters: Rows,
-    /// The newest commit timestamp that a client has heard of.
+    /// The oldest and the newest commit timestamp that a client has heard of. Before the oldest there may be a table of the same
+    /// name, of another run.
+    oldest: AtomicU64,
     newest: AtomicU64,
 }
 
 impl Past {
     pub fn new(parameters: &Parameters) -> Past {
         let counters = Rows::of_numbers("growing", KEYS, parameters);
-        Past { counters, newest: AtomicU64::new(0) }
+        Past { counters, oldest: AtomicU64::new(u64::MAX), newest: AtomicU64::new(0) }
     }
 
     async fn increment(&self, client: &mut Client, key: i64) -> Result<Step> {
@@ -47,7 +49,10 @@ impl Past {
         // It has been done; not to learn when is no failure.
         let asked = client.query("SELECT commit_timestamp FROM locus.last_commits WHERE pid = pg_backend_pid()").await;
         let timestamp = asked.ok().and_then(|answer| u64::try_from(answer.number()?).ok());
-        self.newest.fetch_max(timestamp.unwrap_or_default(), Ordering::Relaxed);
+        if let Some(timestamp) = timestamp {
+            self.oldest.fetch_min(timestamp, Ordering::Relaxed);
+            self.newest.fetch_max(timestamp, Ordering::Relaxed);
+        }
         Ok(Step { key, is_increment: true, seen, timestamp })
     }
 
@@ -80,14 +85,15 @@ impl Scenario for Past {
     }
 
     fn draw(&self, client: &mut Client) -> Step {
-        let newest = self.newest.load(Ordering::Relaxed);
+        let millis = |timestamp: &AtomicU64| Timestamp(timestamp.load(Ordering::Relaxed)).millis();
+        let (oldest, newest) = (millis(&self.oldest), millis(&self.newest));
         let key = client.rng.below(KEYS) as i64;
-        if newest == 0 || !client.is_reader() && client.rng.chance(1, 2) {
+        // Its own millisecond may not be over, by the oracle.
+        let past_ms = newest.saturating_sub(oldest).min(BACK_MS);
+        if past_ms == 0 || !client.is_reader() && client.rng.chance(1, 2) {
             return Step { key, is_increment: true, seen: None, timestamp: None };
         }
-        // Its own millisecond may not be over, by the oracle.
-        let back_ms = client.rng.between(1, BACK_MS);
-        let timestamp = last_of(Timestamp(newest).millis().saturating_sub(back_ms));
+        let timestamp = last_of(newest - client.rng.between(1, past_ms));
         Step { key, is_increment: false, seen: None, timestamp: Some(timestamp) }
     }
 

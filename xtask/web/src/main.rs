@@ -140,7 +140,8 @@ fn bind(directory: &Path, dev: bool) -> Result<()> {
     let main = directory.join(MAIN);
     let mut bindgen = wasm_bindgen_cli_support::Bindgen::new();
     bindgen.input_path(&main).web(true)?.typescript(false).out_name("app").omit_default_module_path(true);
-    bindgen.remove_producers_section(true).remove_name_section(!dev).keep_debug(dev);
+    // Parts use the memory and the table of functions of the rest.
+    bindgen.keep_lld_exports(true).remove_producers_section(true).remove_name_section(!dev).keep_debug(dev);
     bindgen.generate(directory).context("wasm-bindgen")?;
     fs::remove_file(main)?;
     Ok(())
@@ -162,14 +163,17 @@ fn name_by_content(assets: &Path, directory: &Path, parts: &[PathBuf]) -> Result
     }
     let start = fs::read_to_string(assets.join("start.js"))?.replace("{wasm}", &wasm);
     let app = String::from_utf8(take(APP_MODULE)?)? + "\n" + &start;
-    // Each of the two scripts names the other, so their names are of one hash.
+    // Each of the two scripts imports the other, so their names are of one hash.
     let mut hash = bundle::Hash::new();
     hash.add(app.as_bytes());
     hash.add(fetching.as_bytes());
     let names = ["app", "parts"].map(|stem| format!("{stem}-{}.js", hash.hex()));
-    for (name, content) in names.iter().zip([app, fetching]) {
-        let content = content.replace(APP_MODULE, &format!("./{}", names[0]));
-        fs::write(directory.join(name), content.replace(PARTS_MODULE, &format!("./{}", names[1])))?;
+    for (name, mut content) in names.iter().zip([app, fetching]) {
+        for (module, name) in [APP_MODULE, PARTS_MODULE].iter().zip(&names) {
+            // Only there: the program itself keeps the old name for what it imports.
+            content = content.replace(&format!("from \"{module}\""), &format!("from \"./{name}\""));
+        }
+        fs::write(directory.join(name), content)?;
     }
     let [script, parts] = names;
     let style = adopt(directory, "style", "css", &fs::read(assets.join("style.css"))?)?;

@@ -61,7 +61,7 @@ impl<'h> Index<'h> {
         index.appends = index.appends(history);
         for pair in index.appends.windows(2) {
             if (pair[0].key, pair[0].value) == (pair[1].key, pair[1].value) {
-                findings.add(Kind::Duplicate, || {
+                findings.add(Kind::Duplicate, &[pair[0].operation as usize, pair[1].operation as usize], || {
                     let (key, value) = (history.names.show(index.keys[pair[0].key as usize]), pair[0].value);
                     format!("the workload appended {} to {key} twice", history.names.show(value))
                 });

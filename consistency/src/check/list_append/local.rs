@@ -36,10 +36,10 @@ fn broken_orders<'h>(history: &'h Lists, index: &Index<'h>, findings: &mut Findi
             let (names, by) = (&history.names, read.operation);
             let (one, key) = (|| names.show_list(read.others), || names.show(index.keys[read.key as usize]));
             match twice(read.others) {
-                Some(value) => findings.add_shown(Kind::Duplicate, &[by as usize], || {
+                Some(value) => findings.add(Kind::Duplicate, &[by as usize], || {
                     format!("operation {by} read {} in {} more than once: {}", names.show(value), key(), one())
                 }),
-                None => findings.add_shown(Kind::IncompatibleOrder, &[by as usize, order.reader as usize], || {
+                None => findings.add(Kind::IncompatibleOrder, &[by as usize, order.reader as usize], || {
                     let (other, longest) = (names.show_list(order.values), order.reader);
                     format!(
                         "operation {by} read {} as {}, which is no prefix of {other}, read by {longest}",
@@ -52,7 +52,7 @@ fn broken_orders<'h>(history: &'h Lists, index: &Index<'h>, findings: &mut Findi
     }
     for (key, order) in index.orders.iter().enumerate() {
         if let Some(value) = twice(order.values) {
-            findings.add_shown(Kind::Duplicate, &[order.reader as usize], || {
+            findings.add(Kind::Duplicate, &[order.reader as usize], || {
                 let (value, key) = (history.names.show(value), history.names.show(index.keys[key]));
                 let list = history.names.show_list(order.values);
                 format!("operation {} read {value} in {key} more than once: {list}", order.reader)
@@ -86,7 +86,7 @@ fn own_writes(history: &Lists, operation: &Txn, findings: &mut Findings) {
                 };
                 if !seen.ends_with(appended) {
                     let own = names.show_list(appended);
-                    findings.add_shown(Kind::Internal, &[operation.index], || {
+                    findings.add(Kind::Internal, &[operation.index], || {
                         describe(&format!("though it had itself appended {own}"))
                     });
                 } else if let Some(before) = *before {
@@ -94,7 +94,7 @@ fn own_writes(history: &Lists, operation: &Txn, findings: &mut Findings) {
                     if seen.len() != before.len() + since.len() || !seen.starts_with(before) {
                         let earlier = names.show_list(before);
                         let why = format!("and before as {earlier}");
-                        findings.add_shown(Kind::NonRepeatableRead, &[operation.index], || describe(&why));
+                        findings.add(Kind::NonRepeatableRead, &[operation.index], || describe(&why));
                     }
                 }
                 (*before, *appended_before) = (Some(seen.as_slice()), appended.len());
@@ -114,7 +114,7 @@ fn future_reads(history: &Lists, operation: &Txn, findings: &mut Findings) {
                 && other == key
                 && seen.contains(value)
             {
-                findings.add_shown(Kind::Internal, &[operation.index], || {
+                findings.add(Kind::Internal, &[operation.index], || {
                     let (value, key) = (history.names.show(*value), history.names.show(*key));
                     format!("operation {} read {value} in {key} before it appended that", operation.index)
                 });
@@ -135,11 +135,11 @@ fn dirty_read<'h>(history: &'h Lists, index: &Index<'h>, read: &Read<'h>, findin
             index.writer(read.key, *value).map_or(NOBODY, |append| append.operation)
         };
         if writer == NOBODY {
-            findings.add_shown(Kind::UnwrittenRead, &[by as usize], || {
+            findings.add(Kind::UnwrittenRead, &[by as usize], || {
                 format!("operation {by} read {} in {}, which nobody appended", names.show(*value), names.show(key))
             });
         } else if !may_be_seen(&history.operations[writer as usize]) {
-            findings.add_shown(Kind::G1a, &[by as usize, writer as usize], || {
+            findings.add(Kind::G1a, &[by as usize, writer as usize], || {
                 let (value, key) = (names.show(*value), names.show(key));
                 format!("operation {by} read {value} in {key}, appended by the aborted operation {writer}")
             });
@@ -147,7 +147,7 @@ fn dirty_read<'h>(history: &'h Lists, index: &Index<'h>, read: &Read<'h>, findin
     }
     let Some(append) = read.others.last().and_then(|last| index.writer(read.key, *last)) else { return };
     if !append.is_last && append.operation != by {
-        findings.add_shown(Kind::G1b, &[by as usize, append.operation as usize], || {
+        findings.add(Kind::G1b, &[by as usize, append.operation as usize], || {
             let (value, key, writer) = (names.show(append.value), names.show(key), append.operation);
             format!("operation {by} read {key} up to {value}, an intermediate state of operation {writer}")
         });
@@ -169,7 +169,7 @@ fn vanished<'h>(history: &'h Lists, index: &Index<'h>, operation: &'h Txn, findi
         }
         for (writer, in_key) in observed.iter().filter(|(_, in_key)| *in_key != read.key) {
             if let Some(position) = order.writers[read.others.len()..].iter().position(|other| other == writer) {
-                findings.add_shown(Kind::ObservedTransactionVanishes, &[operation.index, *writer as usize], || {
+                findings.add(Kind::ObservedTransactionVanishes, &[operation.index, *writer as usize], || {
                     let names = &history.names;
                     let key = |number: u32| names.show(index.keys[number as usize]);
                     let value = names.show(order.values[read.others.len() + position]);
@@ -200,7 +200,7 @@ fn dirty_updates(history: &Lists, index: &Index<'_>, findings: &mut Findings) {
         };
         let mut later = order.writers[first + 1..].iter();
         if let Some(committed) = later.find(|writer| outcome(**writer) == Some(Outcome::Committed)) {
-            findings.add_shown(Kind::DirtyUpdate, &[*committed as usize, order.writers[first] as usize], || {
+            findings.add(Kind::DirtyUpdate, &[*committed as usize, order.writers[first] as usize], || {
                 let key = history.names.show(index.keys[key]);
                 let aborted = order.writers[first];
                 format!("operation {committed} appended to {key} on top of what the aborted operation {aborted} did")
@@ -225,7 +225,7 @@ fn lost_updates<'h>(history: &'h Lists, index: &Index<'h>, findings: &mut Findin
     updates.dedup();
     for pair in updates.windows(2) {
         if (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1) {
-            findings.add_shown(Kind::LostUpdate, &[pair[0].2 as usize, pair[1].2 as usize], || {
+            findings.add(Kind::LostUpdate, &[pair[0].2 as usize, pair[1].2 as usize], || {
                 let key = history.names.show(index.keys[pair[0].0 as usize]);
                 let list = history.names.show_list(&index.orders[pair[0].0 as usize].values[..pair[0].1]);
                 format!("operations {} and {} both appended to {key} after they had read {list}", pair[0].2, pair[1].2)
@@ -255,7 +255,7 @@ fn lost_writes<'h>(history: &'h Lists, index: &Index<'h>, findings: &mut Finding
         seen.sort_unstable();
         for append in appends {
             if committed(append.operation) && seen.binary_search(&append.value).is_err() {
-                findings.add_shown(Kind::LostWrite, &[append.operation as usize], || {
+                findings.add(Kind::LostWrite, &[append.operation as usize], || {
                     let (value, key) = (history.names.show(append.value), history.names.show(index.keys[key as usize]));
                     format!("operation {} was told that {value} is in {key}, but nobody ever read it", append.operation)
                 });

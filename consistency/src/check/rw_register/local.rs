@@ -61,7 +61,7 @@ fn own_writes(history: &Registers, operation: &Txn, findings: &mut Findings) {
                     continue;
                 }
                 let kind = if is_own { Kind::Internal } else { Kind::NonRepeatableRead };
-                findings.add(kind, || {
+                findings.add(kind, &[operation.index], || {
                     let show =
                         |value: Option<u64>| value.map_or("nil".into(), |value| history.names.show(value).to_string());
                     let what = if is_own { "written" } else { "read" };
@@ -85,26 +85,26 @@ fn dirty_read(
     let (index, names) = (operation.index, &history.names);
     let writer = versions.writers[versions.version(key, Some(value)) as usize];
     if writer == NOBODY {
-        findings.add_shown(Kind::UnwrittenRead, &[index], || {
+        findings.add(Kind::UnwrittenRead, &[index], || {
             format!("operation {index} read {} in {}, which nobody wrote", names.show(value), names.show(key))
         });
         return;
     }
     let writer = &history.operations[writer as usize];
     if writer.outcome == Outcome::Aborted {
-        findings.add_shown(Kind::G1a, &[index, writer.index], || {
+        findings.add(Kind::G1a, &[index, writer.index], || {
             let (value, key, writer) = (names.show(value), names.show(key), writer.index);
             format!("operation {index} read {value} in {key}, written by the aborted operation {writer}")
         });
     }
     if writer.index != index && last_write(writer, key) != Some(value) {
-        findings.add_shown(Kind::G1b, &[index, writer.index], || {
+        findings.add(Kind::G1b, &[index, writer.index], || {
             let (value, key, writer) = (names.show(value), names.show(key), writer.index);
             format!("operation {index} read {value} in {key}, an intermediate state of operation {writer}")
         });
     }
     if writer.index == index {
-        findings.add_shown(Kind::Internal, &[index], || {
+        findings.add(Kind::Internal, &[index], || {
             format!("operation {index} read {} in {} before it wrote that", names.show(value), names.show(key))
         });
     }
@@ -122,7 +122,7 @@ fn vanished(history: &Registers, versions: &Versions, operation: &Txn, findings:
             let is_older = (versions.is_initial(version) && !is_broken && version != newer_version)
                 || versions.order.arcs(version).iter().any(|arc| arc.target == newer_version);
             if is_older {
-                findings.add_shown(Kind::ObservedTransactionVanishes, &[operation.index, *writer as usize], || {
+                findings.add(Kind::ObservedTransactionVanishes, &[operation.index, *writer as usize], || {
                     let show = |id: u64| history.names.show(id).to_string();
                     format!(
                         "operation {} saw what operation {writer} wrote to {}, and afterwards not the {} that it wrote to {}",
@@ -151,7 +151,7 @@ fn lost_updates(history: &Registers, versions: &Versions, findings: &mut Finding
     updates.sort_unstable();
     updates.dedup();
     for pair in updates.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
-        findings.add_shown(Kind::LostUpdate, &[pair[0].1, pair[1].1], || {
+        findings.add(Kind::LostUpdate, &[pair[0].1, pair[1].1], || {
             let (key, value) = versions.list[pair[0].0 as usize];
             let key = history.names.show(versions.keys[key as usize]);
             let value = value.map_or("nil".into(), |value| history.names.show(value).to_string());

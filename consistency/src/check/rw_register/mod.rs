@@ -107,7 +107,7 @@ impl Body for Vec<Step> {
 
 /// Two versions of one key in a circle.
 fn cyclic(findings: &mut Findings, history: &History<Vec<Step>>, versions: &Versions, group: &[u32]) {
-    findings.add(Kind::CyclicVersions, || {
+    findings.add(Kind::CyclicVersions, &[], || {
         let show = |version: &u32| match versions.list[*version as usize].1 {
             Some(value) => history.names.show(value).to_string(),
             None => "nil".to_owned(),

@@ -86,7 +86,7 @@ impl Versions {
                 let version = self.version(*key, Some(*value)) as usize;
                 if self.writers[version] != NOBODY {
                     self.is_broken[self.list[version].0 as usize] = true;
-                    findings.add(Kind::Duplicate, || {
+                    findings.add(Kind::Duplicate, &[self.writers[version] as usize, operation.index], || {
                         let (key, value) = (history.names.show(*key), history.names.show(*value));
                         format!("the workload wrote {value} to {key} twice")
                     });

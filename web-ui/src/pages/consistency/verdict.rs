@@ -89,23 +89,22 @@ fn headline(finished: &Finished) -> AnyView {
     let operations = format::plural(verdict.committed + verdict.unknown, "operation");
     let count: u64 = verdict.counts_by_kind().values().sum();
     let count = if count == 1 { "an anomaly".to_owned() } else { format!("{count} anomalies") };
+    let promised = format!("is promised to this workload at {isolation}");
     let (kind, word, sentence) = match verdict.decision {
         Decision::Valid if verdict.anomalies.is_empty() => {
-            ("good", "Consistent", format!("Nothing in {operations} contradicts {model}, which {isolation} promises."))
+            ("good", "Consistent", format!("Nothing in {operations} contradicts {model}, which {promised}."))
         }
         Decision::Valid => (
             "good",
             "Consistent",
-            format!("{isolation} promises {model}, and nothing in {operations} contradicts it. It allows {count}."),
+            format!("Nothing in {operations} contradicts {model}, which {promised}. It allows {count}."),
         ),
         Decision::Violated if verdict.always_wrong => {
             ("bad", "Not consistent", format!("In {operations} there is what no isolation level excuses: {count}."))
         }
-        Decision::Violated => (
-            "bad",
-            "Not consistent",
-            format!("{isolation} promises {model}, and {count} in {operations} contradict it."),
-        ),
+        Decision::Violated => {
+            ("bad", "Not consistent", format!("{count} in {operations} contradict {model}, which {promised}."))
+        }
         Decision::Unknown => {
             ("warn", "Too hard to tell", format!("Nothing was found in {operations}, but a search was given up."))
         }
