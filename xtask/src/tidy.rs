@@ -1,12 +1,13 @@
 //! Rules that the compiler does not check.
 
 use std::{
-    collections::BTreeMap,
-    fs,
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// Which of our crates each of our crates may name (DESIGN section 3). An arrow may not be reversed, in dev-dependencies
 /// neither.
@@ -33,6 +34,7 @@ pub fn run() -> Result<()> {
     for (directory, allowed) in ARROWS {
         arrows(&root, directory, allowed, &mut complaints)?;
     }
+    features(&root, &mut complaints)?;
     let mut files = Vec::new();
     rust_files(&root, &mut files)?;
     for file in &files {
@@ -71,6 +73,32 @@ fn arrows(root: &Path, directory: &str, allowed: &[&str], complaints: &mut Vec<S
         }
     }
     Ok(())
+}
+
+/// `./locus` builds one package and `./test` the workspace with its tests. What the two want with different features is compiled
+/// twice, with all that depends on it.
+fn features(root: &Path, complaints: &mut Vec<String>) -> Result<()> {
+    let binary = resolved(root, &["--package", "locus", "--edges", "normal,build"])?;
+    let tests = resolved(root, &["--workspace", "--edges", "normal,build,dev"])?;
+    for package in binary.difference(&tests) {
+        complaints.push(format!(
+            "Cargo.toml: `cargo build` has `{package}` where the tests have it with other features; name those among the \
+             dependencies that are not named in our code"
+        ));
+    }
+    Ok(())
+}
+
+/// Each package with its version and features.
+fn resolved(root: &Path, selection: &[&str]) -> Result<BTreeSet<String>> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.current_dir(root).args(["tree", "--locked", "--quiet", "--prefix", "none", "--format", "{p} {f}"]);
+    let output = command.args(selection).output().context("cannot start cargo tree")?;
+    ensure!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let lines = String::from_utf8(output.stdout)?;
+    // What was listed before is marked.
+    Ok(lines.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect())
 }
 
 fn rust_files(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
