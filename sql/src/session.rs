@@ -186,7 +186,7 @@ impl Session {
             return Err(SqlError::new(SqlState::INVALID_CATALOG_NAME, message));
         }
         let mut settings = Settings::new(&startup.user);
-        settings.set_superuser(startup.client.superuser);
+        settings.set_superuser(startup.client.superuser, false);
         for (setting, value) in &startup.settings {
             settings.set_startup(setting, value)?;
         }

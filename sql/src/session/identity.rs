@@ -84,8 +84,13 @@ impl Session {
     }
 
     async fn set_role(&mut self, name: Option<String>, local: bool) -> Result<()> {
-        let Some(name) = name else { return self.settings.set_identity(ROLE, None, local) };
         let snapshot = self.snapshot().await?;
+        let Some(name) = name else {
+            let session = snapshot.roles.oid(&self.session_user());
+            self.settings.set_identity(ROLE, None, local)?;
+            self.settings.set_superuser(privilege::is_superuser(snapshot.roles.facts(), session), local);
+            return Ok(());
+        };
         let Some(role) = snapshot.roles.named(&name) else {
             return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("role \"{name}\" does not exist")));
         };
@@ -95,7 +100,9 @@ impl Session {
         if !member && !privilege::is_superuser(facts, session) {
             return Err(SqlError::new(DENIED, format!("permission denied to set role \"{name}\"")));
         }
-        self.settings.set_identity(ROLE, Some(&name), local)
+        self.settings.set_identity(ROLE, Some(&name), local)?;
+        self.settings.set_superuser(role.superuser, local);
+        Ok(())
     }
 
     async fn set_session_user(&mut self, name: Option<String>, local: bool) -> Result<()> {
@@ -112,7 +119,7 @@ impl Session {
         let superuser = role.superuser;
         self.settings.set_identity(SESSION, Some(&name), local)?;
         self.settings.set_identity(ROLE, None, local)?;
-        self.settings.set_superuser(superuser);
+        self.settings.set_superuser(superuser, local);
         Ok(())
     }
 
@@ -137,7 +144,7 @@ impl Session {
         let user = self.activity.user.clone();
         self.settings.set_identity(SESSION, Some(&user), false)?;
         self.settings.set_identity(ROLE, None, false)?;
-        self.settings.set_superuser(self.activity.client.superuser);
+        self.settings.set_superuser(self.activity.client.superuser, false);
         Ok(())
     }
 }

@@ -10,23 +10,23 @@ impl Settings {
     /// Sets `role` or `session_authorization`, after it was found to be allowed; `None`: as at start-up.
     pub(crate) fn set_identity(&mut self, name: &'static str, value: Option<&str>, local: bool) -> Result<()> {
         let value = value.map(str::to_owned).or_else(|| self.startup.get(name).cloned());
-        let apply = |map: &mut Overrides| match &value {
-            Some(value) => drop(Arc::make_mut(map).insert(name.to_owned(), value.clone())),
+        self.apply(name, value.as_deref(), local);
+        Ok(())
+    }
+
+    /// What `is_superuser` says: of whoever the session works for, so it goes with the identity.
+    pub(crate) fn set_superuser(&mut self, superuser: bool, local: bool) {
+        self.apply("is_superuser", Some(if superuser { "on" } else { "off" }), local);
+    }
+
+    fn apply(&mut self, name: &str, value: Option<&str>, local: bool) {
+        let apply = |map: &mut Overrides| match value {
+            Some(value) => drop(Arc::make_mut(map).insert(name.to_owned(), value.to_owned())),
             None => drop(Arc::make_mut(map).remove(name)),
         };
         apply(&mut self.current);
         if !local {
             apply(&mut self.session);
-        }
-        self.generation += 1;
-        Ok(())
-    }
-
-    /// What `is_superuser` says.
-    pub(crate) fn set_superuser(&mut self, superuser: bool) {
-        let value = if superuser { "on" } else { "off" };
-        for map in [&mut self.startup, &mut self.session, &mut self.current] {
-            Arc::make_mut(map).insert("is_superuser".to_owned(), value.to_owned());
         }
         self.generation += 1;
     }

@@ -9,10 +9,10 @@ use ring::digest;
 use tokio::sync::watch;
 use tokio_rustls::rustls::{
     self, ClientConfig, RootCertStore, ServerConfig,
-    client::verify_server_name,
+    client::{Resumption, verify_server_name},
     crypto::ring as provider,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
-    server::{ParsedCertificate, WebPkiClientVerifier},
+    server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier},
 };
 
 use super::frame::Role;
@@ -70,18 +70,22 @@ impl Credentials {
         let (roots, provider) = (Arc::new(roots), Arc::new(provider::default_provider()));
         let versions = &[&rustls::version::TLS13];
         let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone());
-        let server = ServerConfig::builder_with_provider(provider.clone())
+        let mut server = ServerConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)
             .map_err(io::Error::other)?
             .with_client_cert_verifier(verifier.build().map_err(io::Error::other)?)
             .with_single_cert(chain.clone(), key.clone_key())
             .map_err(io::Error::other)?;
-        let client = ClientConfig::builder_with_provider(provider)
+        // A resumed session would not look at the certificate again: one that has ended would go on counting.
+        server.session_storage = Arc::new(NoServerSessionStorage {});
+        server.send_tls13_tickets = 0;
+        let mut client = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .map_err(io::Error::other)?
             .with_root_certificates(roots)
             .with_client_auth_cert(chain, key)
             .map_err(io::Error::other)?;
+        client.resumption = Resumption::disabled();
         let revoked =
             pem.revoked.lines().filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect();
         Ok(Credentials { server: Arc::new(server), client: Arc::new(client), revoked })

@@ -196,8 +196,8 @@ async fn check_parents(
     );
     Err(SqlError::new(SqlState::FOREIGN_KEY_VIOLATION, message)
         .detail(format!(
-            "Key {} is not present in table \"{}\".",
-            key_text(relation, &outgoing.slots, values, run.eval),
+            "{} is not present in table \"{}\".",
+            key_text(relation, &outgoing.slots, values, run.eval).unwrap_or_else(|| "Key".to_owned()),
             outgoing.referenced.name
         ))
         .table(&relation.schema, &relation.name)
@@ -258,8 +258,8 @@ fn still_referenced(parent: &Relation, incoming: &IncomingKey, values: &[Value],
     );
     SqlError::new(SqlState::FOREIGN_KEY_VIOLATION, message)
         .detail(format!(
-            "Key {} is still referenced from table \"{}\".",
-            key_text(parent, &incoming.referenced_slots, values, run.eval),
+            "{} is still referenced from table \"{}\".",
+            key_text(parent, &incoming.referenced_slots, values, run.eval).unwrap_or_else(|| "Key".to_owned()),
             child.name
         ))
         .table(&child.schema, &child.name)
