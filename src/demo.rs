@@ -126,7 +126,7 @@ pub fn nodes_of(directory: &Path) -> Result<Nodes> {
 
 async fn start(arguments: StartArgs, mut stop: StopSignal) -> Result<()> {
     let directory = arguments.data.directory()?;
-    fs::create_dir_all(directory.join("logs")).with_context(|| format!("cannot create {}", directory.display()))?;
+    secrets::create_private(&directory.join("logs"))?;
     // Held until this process ends: two at once would start everything twice.
     let _lock = lock(&directory)?;
     let mut plan = Plan::load_or_new(&directory)?;

@@ -3,16 +3,14 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 
 pub fn create_private(directory: &Path) -> Result<()> {
-    let mut private = fs::DirBuilder::new();
-    private.recursive(true).mode(0o700);
-    private.create(directory).with_context(|| format!("cannot create {}", directory.display()))
+    storage::shell::create_private(directory).with_context(|| format!("cannot create {}", directory.display()))
 }
 
 /// Processes that write into the directory do so one after the other.

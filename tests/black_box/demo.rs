@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
+    os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
 };
 
@@ -54,6 +56,10 @@ async fn three_nodes_survive_kills() {
     let url = demo.url();
     let client = connect(&url).await;
     client.batch_execute("CREATE TABLE ledger (n int8 PRIMARY KEY)").await.unwrap();
+    for private in ["node-1", "logs", "secrets"] {
+        let mode = fs::metadata(demo.directory.join(private)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{private} is nobody else's");
+    }
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut writers = JoinSet::new();
     for lane in 1..=4 {

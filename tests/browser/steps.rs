@@ -102,6 +102,8 @@ pub async fn check_consistency(browser: &Browser) {
     let vertex = browser.find(".choice[aria-pressed='false']").await;
     vertex.click().await.expect("a transaction of the circle");
     browser.find(".choice[aria-pressed='true']").await;
+    let script = "document.querySelector('.diagram').scrollIntoView({ block: 'center' })";
+    browser.client.execute(script, Vec::new()).await.expect("the drawing is there");
     browser.screenshot("consistency-anomaly").await;
     browser.accessible("consistency-anomaly").await;
     choose(browser, "#workload", "bank").await;

@@ -70,6 +70,22 @@ pub fn one_line(text: &str, characters_max: usize) -> String {
     line
 }
 
+/// The text on one line; of more than so many characters the middle is left out, so that a list shows how it begins and what
+/// came last.
+pub fn ends(text: &str, characters_max: usize) -> String {
+    let line = one_line(text, usize::MAX);
+    let count = line.chars().count();
+    if count <= characters_max {
+        return line;
+    }
+    let head = characters_max / 3;
+    let tail = count - (characters_max - head);
+    let mut short: String = line.chars().take(head).collect();
+    short.push_str(" … ");
+    short.extend(line.chars().skip(tail));
+    short
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +110,7 @@ mod tests {
         );
         assert_eq!(one_line("SELECT\n  1", 20), "SELECT 1");
         assert_eq!(one_line("äöü", 2), "äö…");
+        assert_eq!(ends("1\n2 3", 5), "1 2 3");
+        assert_eq!(ends("abcdefghi", 6), "ab … fghi");
     }
 }

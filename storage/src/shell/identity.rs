@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
+    os::unix::fs::DirBuilderExt,
     path::Path,
 };
 
@@ -27,8 +28,13 @@ pub fn check(dir: &Path, cluster: &str, node: NodeId) -> Result<()> {
     }
 }
 
+/// A directory that only its owner may look into, with those above it that are missing. One that is there stays as it is.
+pub fn create_private(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
 fn read_or_write(dir: &Path, identity: &str) -> io::Result<String> {
-    fs::create_dir_all(dir)?;
+    create_private(dir)?;
     let path = dir.join(NAME);
     match fs::read_to_string(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

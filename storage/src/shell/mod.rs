@@ -54,6 +54,7 @@ use tokio::{runtime::Handle, task::AbortHandle};
 
 pub use client::TcpClient;
 pub use clients::NodeHandle;
+pub use identity::create_private;
 pub use runtime::{TokioRuntime, monotonic_now, random_u64, wall_micros};
 pub use stream::Transport;
 pub use tls::{Credentials, GATEWAY_NAME, PeerTls, Pem, fingerprint, node_name};

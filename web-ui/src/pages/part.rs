@@ -27,7 +27,9 @@ where
         place.set(None);
         spawn_local(async move {
             // What went wrong is in the browser's console.
-            let fetched = fetch().await.map_err(|_| Failure::local("this part of the page could not be fetched"));
+            let fetched = fetch().await.map_err(|_| {
+                Failure::local("this part of the page could not be fetched; if the server was updated, reload the page")
+            });
             // The place may have been left.
             place.try_set(Some(fetched));
         });

@@ -20,8 +20,8 @@ use crate::{
 /// Anomalies shown of each kind; the rest is counted.
 const SHOWN_MAX: usize = 2;
 
-/// Characters shown of one step: a set grows long.
-const STEP_MAX: usize = 600;
+/// Characters shown of one step: lists and sets grow long.
+const STEP_MAX: usize = 240;
 
 pub fn view(check: Check) -> AnyView {
     match check.phase.get() {
@@ -153,7 +153,7 @@ pub fn operation(finished: &Finished, index: usize, name: Option<String>) -> Any
     let Some(told) = finished.workload.told(index) else { return ().into_any() };
     let settings = &finished.settings;
     let steps = words::steps(settings.workload.judged_as, &told);
-    let steps = steps.iter().map(|step| view! { <li>{format::one_line(step, STEP_MAX)}</li> }).collect_view();
+    let steps = steps.iter().map(|step| view! { <li>{format::ends(step, STEP_MAX)}</li> }).collect_view();
     view! {
         <div class="operation">
             <p>{name.map(|name| view! { <b>{name}</b> " " })} <span class="note">{words::circumstances(&told, settings.clients)}</span></p>
