@@ -141,6 +141,10 @@ async fn start(arguments: StartArgs, mut stop: StopSignal) -> Result<()> {
         }
         plan.supervisor = ProcessId::of(std::process::id());
     }
+    if !plan.insecure {
+        // Before the processes that read it.
+        secrets::Secrets::open(&Plan::secrets(&directory))?;
+    }
     let mut cluster = Cluster::new(plan, directory, arguments.background);
     let outcome = tokio::select! {
         outcome = cluster.bring_up(READY_TIMEOUT, !arguments.empty) => outcome,

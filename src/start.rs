@@ -51,7 +51,13 @@ pub async fn run(arguments: StartArgs, file: &File, stop: StopSignal) -> Result<
     let nodes = BTreeMap::from([(id, node.local_addr().to_string())]);
     let listener = gateway::listen(gateway::sql_addr(arguments.sql_addr, file)).await?;
     let page = web::listener(arguments.web_addr.or(file.web_addr)).await?;
-    let server = web::Server::new(listener.local_addr()?.to_string(), &arguments.web.over(&file.web))?;
+    let mut page_settings = arguments.web.over(&file.web);
+    if !settings.is_insecure() {
+        let own = settings.secrets.as_deref().map(secrets::trusted);
+        page_settings.gateway_authority = page_settings.gateway_authority.or(own);
+    }
+    let gateway = secrets::reachable(listener.local_addr()?);
+    let server = web::Server::new(gateway.to_string(), &page_settings)?;
     let page = serve_page(server.announce(&page)?, page, stop.clone());
     let served = gateway::serve(Arc::new(node.client()), nodes, listener, &settings, stop).await;
     // It was told to stop as well, or the gateway could not serve and the page is of no use.

@@ -20,7 +20,7 @@ use super::sample;
 use crate::{
     config::{DEFAULT_SQL_ADDR, DEFAULT_WEB_ADDR, NodeList},
     process::{ProcessId, StopSignal},
-    secrets::{Secrets, random_password, write_private},
+    secrets::{self, Secrets, random_password, write_private},
 };
 
 /// How long a process may take to stop by itself.
@@ -197,7 +197,9 @@ impl Plan {
             .collect();
         let nodes = NodeList(nodes).to_string();
         let secrets = Plan::secrets(directory).display().to_string();
-        let gateway = self.first("gateway").map(|gateway| gateway.addr.to_string()).unwrap_or_default();
+        let gateway = self.first("gateway").map(|gateway| secrets::reachable(gateway.addr).to_string());
+        let gateway = gateway.unwrap_or_default();
+        let authority = secrets::trusted(&Plan::secrets(directory)).display().to_string();
         for process in &mut self.processes {
             let addr = process.addr.to_string();
             let id = process.id.to_string();
@@ -208,7 +210,8 @@ impl Plan {
                     vec!["node", "--id", &id, "--listen", &addr, "--peers", &nodes, "--data", &data]
                 }
                 "gateway" => vec!["gateway", "--sql-addr", &addr, "--nodes", &nodes],
-                _ => vec!["web", "--listen", &addr, "--gateway", &gateway],
+                _ if self.insecure => vec!["web", "--listen", &addr, "--gateway", &gateway],
+                _ => vec!["web", "--listen", &addr, "--gateway", &gateway, "--web-gateway-ca", &authority],
             };
             let shared = ["--secrets", &secrets, "--cluster", cluster];
             let shared = shared.into_iter().chain(self.insecure.then_some("--insecure"));

@@ -40,7 +40,8 @@ fn commands_name_the_whole_cluster() {
     let gateway =
         format!("gateway --sql-addr {} --nodes 1={one},2={two} --secrets /data/secrets", plan.processes[2].addr);
     assert_eq!(plan.processes[2].command[1..].join(" "), gateway + " --cluster demo-test");
-    let expected = format!("web --listen {} --gateway {}", plan.processes[3].addr, plan.processes[2].addr);
+    let (page, gateway) = (plan.processes[3].addr, plan.processes[2].addr);
+    let expected = format!("web --listen {page} --gateway {gateway} --web-gateway-ca /data/secrets/ca.crt");
     assert_eq!(plan.processes[3].command[1..].join(" "), expected);
 }
 

@@ -29,7 +29,7 @@ mod secrets_test;
 use std::{
     fs,
     io::ErrorKind,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -93,6 +93,21 @@ impl Secrets {
     pub fn owner_pass(&self) -> String {
         owner::pass(&self.key, sql::session::BOOTSTRAP_ROLE, now().as_secs())
     }
+}
+
+/// The file with the certificates of the authorities that count.
+pub fn trusted(directory: &Path) -> PathBuf {
+    directory.join("ca.crt")
+}
+
+/// How a process on this machine dials whoever listens there; a certificate names no unspecified address.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// The names by which clients reach a gateway on this machine that listens there.

@@ -7,6 +7,7 @@
 mod assets;
 mod origin;
 mod relay;
+mod tls;
 mod upstream;
 
 use std::{
@@ -38,7 +39,12 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use self::{assets::Assets, origin::Origins, upstream::Upstream};
+use self::{
+    assets::Assets,
+    origin::Origins,
+    tls::Identity,
+    upstream::{Stream, Upstream},
+};
 use crate::{
     config::{DEFAULT_SQL_ADDR, DEFAULT_WEB_ADDR, File},
     process::StopSignal,
@@ -93,6 +99,12 @@ pub struct WebSettings {
     /// Relay inside TLS; the gateway's certificate must be signed by one of the certificates in this file (PEM)
     #[arg(long = "web-gateway-ca", env = "LOCUS_WEB_GATEWAY_CA", value_name = "FILE")]
     pub gateway_authority: Option<PathBuf>,
+    /// Serve the page by https: certificates (PEM), the page's own first
+    #[arg(long = "web-tls-cert", env = "LOCUS_WEB_TLS_CERT", value_name = "FILE")]
+    pub tls_certificate: Option<PathBuf>,
+    /// The key (PEM) of the page's certificate
+    #[arg(long = "web-tls-key", env = "LOCUS_WEB_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
     /// Open sessions for browsers on other machines too. The gateway takes them for clients on the web tier's machine: only
     /// where it does not trust those
     #[arg(long = "web-allow-remote", env = "LOCUS_WEB_ALLOW_REMOTE")]
@@ -106,6 +118,8 @@ impl WebSettings {
             origins: origins.clone(),
             assets: self.assets.clone().or_else(|| file.assets.clone()),
             gateway_authority: self.gateway_authority.clone().or_else(|| file.gateway_authority.clone()),
+            tls_certificate: self.tls_certificate.clone().or_else(|| file.tls_certificate.clone()),
+            tls_key: self.tls_key.clone().or_else(|| file.tls_key.clone()),
             allow_remote: self.allow_remote || file.allow_remote,
         }
     }
@@ -137,6 +151,7 @@ pub struct Server {
     gateway: Arc<Upstream>,
     assets: Assets,
     origins: Origins,
+    identity: Option<Identity>,
     allow_remote: bool,
     connections: Arc<Semaphore>,
     relays: Arc<Semaphore>,
@@ -150,6 +165,7 @@ impl Server {
             gateway: Arc::new(Upstream::new(gateway, settings.gateway_authority.as_deref())?),
             assets: Assets::open(settings.assets.as_deref())?,
             origins: Origins::new(&settings.origins)?,
+            identity: Identity::new(settings.tls_certificate.as_deref(), settings.tls_key.as_deref())?,
             allow_remote: settings.allow_remote,
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             relays: Arc::new(Semaphore::new(RELAYS_MAX)),
@@ -160,7 +176,7 @@ impl Server {
     pub fn announce(self: Arc<Server>, listener: &TcpListener) -> Result<Arc<Server>> {
         let address = listener.local_addr()?;
         tracing::info!(%address, gateway = self.gateway.address, "the page is served");
-        println!("Page: http://{address}/");
+        println!("Page: {}://{address}/", if self.identity.is_some() { "https" } else { "http" });
         if self.assets.is_empty() {
             println!("      (built without the page: `cargo xtask web` says how to get it)");
         }
@@ -204,6 +220,13 @@ impl Server {
     ) {
         // A socket without it still works.
         let _ = stream.set_nodelay(true);
+        let stream: Stream = match &self.identity {
+            None => Box::new(stream),
+            Some(identity) => match identity.accept(stream, HEAD_TIMEOUT).await {
+                Ok(stream) => Box::new(stream),
+                Err(error) => return tracing::debug!(%peer, %error, "a browser did not come to TLS"),
+            },
+        };
         let permit = Arc::new(permit);
         let ending = stop.clone();
         let service = service_fn(|request| {

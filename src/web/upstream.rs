@@ -1,7 +1,11 @@
 //! The gateway that sessions are relayed to: in plain text on one machine, else inside TLS, where the gateway must show a
 //! certificate of the cluster's authority.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result};
 use tokio::{
@@ -26,36 +30,49 @@ pub type Stream = Box<dyn Io>;
 
 pub struct Upstream {
     pub address: String,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<Tls>,
+}
+
+struct Tls {
+    /// Certificates (PEM) of which one must have signed the gateway's. Read anew for every session: while one authority takes
+    /// another's place, the file changes.
+    authority: PathBuf,
+    name: ServerName<'static>,
 }
 
 impl Upstream {
     /// `authority`: a file with the certificates (PEM) of which one must have signed the gateway's.
     pub fn new(address: String, authority: Option<&Path>) -> Result<Upstream> {
-        let Some(path) = authority else { return Ok(Upstream { address, tls: None }) };
-        let mut roots = RootCertStore::empty();
-        let certificates =
-            CertificateDer::pem_file_iter(path).with_context(|| format!("cannot read {}", path.display()))?;
-        for certificate in certificates {
-            let certificate = certificate.with_context(|| format!("in {}", path.display()))?;
-            roots.add(certificate).with_context(|| format!("in {}", path.display()))?;
-        }
-        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        let Some(authority) = authority else { return Ok(Upstream { address, tls: None }) };
+        connector(authority)?;
         let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host).context("the gateway's name")?;
-        Ok(Upstream { address, tls: Some((TlsConnector::from(Arc::new(config)), name)) })
+        Ok(Upstream { address, tls: Some(Tls { authority: authority.to_owned(), name }) })
     }
 
     pub async fn connect(&self) -> io::Result<Stream> {
         let mut stream = TcpStream::connect(&self.address).await?;
         // A socket without it still works.
         let _ = stream.set_nodelay(true);
-        let Some((connector, name)) = &self.tls else { return Ok(Box::new(stream)) };
+        let Some(Tls { authority, name }) = &self.tls else { return Ok(Box::new(stream)) };
+        let connector = connector(authority).map_err(io::Error::other)?;
         stream.write_all(&SSL_REQUEST).await?;
         if stream.read_u8().await? != b'S' {
             return Err(io::Error::other("the gateway does not offer TLS"));
         }
         Ok(Box::new(connector.connect(name.clone(), stream).await?))
     }
+}
+
+fn connector(authority: &Path) -> Result<TlsConnector> {
+    let mut roots = RootCertStore::empty();
+    let certificates =
+        CertificateDer::pem_file_iter(authority).with_context(|| format!("cannot read {}", authority.display()))?;
+    for certificate in certificates {
+        let certificate = certificate.with_context(|| format!("in {}", authority.display()))?;
+        roots.add(certificate).with_context(|| format!("in {}", authority.display()))?;
+    }
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -17,10 +17,13 @@ use storage::{
     shell::{Credentials, PeerTls, Pem, TcpClient, Transport},
 };
 use tokio::runtime::Handle;
+use tokio_postgres::tls::TlsConnect;
 
 use crate::{
     common::{LOCUS, eventually, one},
     sign_in,
+    tls::Tls,
+    web,
 };
 
 const CLUSTER: &str = "between";
@@ -114,6 +117,42 @@ async fn what_processes_say_to_each_other_is_not_readable() {
     assert!(!is_readable(&["--secrets", &shown], Some(secrets.path())).await);
     // The tap would have found it.
     assert!(is_readable(&["--insecure"], None).await);
+}
+
+/// A session of the page goes from the browser to the web tier, and from there to the gateway.
+#[tokio::test]
+async fn nor_is_what_the_page_says() {
+    let (secrets, data) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let security = ["--secrets", text(secrets.path())];
+    let node = Process::node(1, &data.path().join("node"), &security);
+    let gateway = Process::gateway(&format!("1={}", node.1), &security);
+    let (to_gateway, relayed) = tap(gateway.1);
+    let files = ["ca.crt", "gateway.crt", "gateway.key"].map(|name| secrets.path().join(name));
+    let [authority, certificate, key] = files.each_ref().map(|file| text(file));
+    let to_gateway = to_gateway.to_string();
+    let arguments = ["web", "--listen", "127.0.0.1:0", "--gateway", &to_gateway, "--web-gateway-ca", authority];
+    let own = ["--web-tls-cert", certificate, "--web-tls-key", key];
+    let page = Process::start(&[&arguments[..], &own].concat(), "Page: https://");
+    let (to_page, said) = tap(page.1);
+
+    let tls = Tls::trusting(&files[0]).named("127.0.0.1").expect("a name");
+    let stream = tokio::net::TcpStream::connect(to_page).await.expect("the web tier listens");
+    let stream = tls.connect(stream).await.expect("https");
+    let client = web::sign_in_over(stream, to_page, "https", "locus", &sign_in::owner_pass(secrets.path())).await;
+    client.batch_execute(&format!("CREATE TABLE t (a text); INSERT INTO t VALUES ('{MARKER}')")).await.expect("a row");
+    assert_eq!(one(&client, "SELECT a FROM t").await, MARKER);
+    for heard in [relayed, said] {
+        let heard = heard.lock().expect("no panic");
+        assert!(heard.len() > 1000, "everything went through the tap");
+        assert!(!heard.windows(MARKER.len()).any(|window| window == MARKER.as_bytes()));
+    }
+
+    let mut plain = TcpStream::connect(page.1).expect("the web tier listens");
+    plain.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
+    let mut answer = Vec::new();
+    // An alert of TLS, or nothing at all.
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "no page in clear");
 }
 
 /// The transport of a holder, whose certificate is made by this directory's authority.

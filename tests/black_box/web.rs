@@ -2,11 +2,11 @@
 
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
 };
 
 use futures::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio_postgres::NoTls;
 use tokio_tungstenite::{
     WebSocketStream,
@@ -31,15 +31,27 @@ async fn websocket(
     server: &Server,
     origin: &str,
 ) -> Result<WebSocketStream<tokio::net::TcpStream>, tungstenite::Error> {
-    let mut request = format!("ws://{}/pg", server.page_addr()).into_client_request().expect("an address");
-    request.headers_mut().insert("origin", origin.parse().expect("an origin"));
     let stream = tokio::net::TcpStream::connect(server.page_addr()).await.expect("the web tier listens");
+    websocket_over(stream, server.page_addr(), origin).await
+}
+
+async fn websocket_over<S: Io>(
+    stream: S,
+    host: SocketAddr,
+    origin: &str,
+) -> Result<WebSocketStream<S>, tungstenite::Error> {
+    let mut request = format!("ws://{host}/pg").into_client_request().expect("an address");
+    request.headers_mut().insert("origin", origin.parse().expect("an origin"));
     tokio_tungstenite::client_async(request, stream).await.map(|(socket, _)| socket)
 }
 
+/// What a WebSocket goes over.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
+
 /// A WebSocket as a stream of bytes.
 #[allow(clippy::disallowed_methods)]
-fn bytes(mut socket: WebSocketStream<tokio::net::TcpStream>) -> DuplexStream {
+fn bytes<S: Io>(mut socket: WebSocketStream<S>) -> DuplexStream {
     let (near, mut far) = tokio::io::duplex(64 << 10);
     tokio::spawn(async move {
         let mut buffer = vec![0; 16 << 10];
@@ -74,8 +86,20 @@ async fn session(server: &Server) -> tokio_postgres::Client {
 
 /// A session as our own page opens one.
 pub async fn sign_in(server: &Server, user: &str, password: &str) -> tokio_postgres::Client {
-    let origin = format!("http://{}", server.page_addr());
-    let stream = bytes(websocket(server, &origin).await.expect("our own page is let in"));
+    let stream = tokio::net::TcpStream::connect(server.page_addr()).await.expect("the web tier listens");
+    sign_in_over(stream, server.page_addr(), "http", user, password).await
+}
+
+/// The same, over a connection to the web tier, which the page knows by this address.
+pub async fn sign_in_over<S: Io>(
+    stream: S,
+    host: SocketAddr,
+    scheme: &str,
+    user: &str,
+    password: &str,
+) -> tokio_postgres::Client {
+    let socket = websocket_over(stream, host, &format!("{scheme}://{host}")).await;
+    let stream = bytes(socket.expect("our own page is let in"));
     let mut config = tokio_postgres::Config::new();
     config.user(user).password(password).dbname("locus");
     let (client, connection) = config.connect_raw(stream, NoTls).await.expect("a session");

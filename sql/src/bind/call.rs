@@ -63,7 +63,7 @@ impl ExprBinder<'_> {
         if aggregate::is_aggregate(&name) {
             return self.aggregate_call(call, schema, &name);
         }
-        if window_function(&name).is_some() {
+        if WindowFunction::by_name(&name).is_some() {
             let message = format!("window function {name} requires an OVER clause");
             return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
         }
@@ -280,7 +280,7 @@ impl ExprBinder<'_> {
             let function = WindowFunction::Aggregate(Box::new(bound));
             return Ok(WindowCall { function, args: Vec::new(), filter, partition_by, order_by, frame, ty });
         }
-        let Some(function) = window_function(name) else {
+        let Some(function) = WindowFunction::by_name(name) else {
             let message = format!("OVER specified, but {name} is not a window function nor an aggregate function");
             return Err(SqlError::new(SqlState::WRONG_OBJECT_TYPE, message));
         };
@@ -366,23 +366,6 @@ pub(super) fn sort_key(expr: Expr, options: &ast::OrderByOptions) -> Result<Sort
         },
     };
     Ok(SortKey { expr, descending, nulls_first: options.nulls_first.unwrap_or(descending) })
-}
-
-fn window_function(name: &str) -> Option<WindowFunction> {
-    Some(match name {
-        "row_number" => WindowFunction::RowNumber,
-        "rank" => WindowFunction::Rank,
-        "dense_rank" => WindowFunction::DenseRank,
-        "percent_rank" => WindowFunction::PercentRank,
-        "cume_dist" => WindowFunction::CumeDist,
-        "ntile" => WindowFunction::Ntile,
-        "lag" => WindowFunction::Lag,
-        "lead" => WindowFunction::Lead,
-        "first_value" => WindowFunction::FirstValue,
-        "last_value" => WindowFunction::LastValue,
-        "nth_value" => WindowFunction::NthValue,
-        _ => return None,
-    })
 }
 
 fn argument_list(call: &ast::Function) -> Result<Option<&ast::FunctionArgumentList>> {

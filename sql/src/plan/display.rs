@@ -1,17 +1,21 @@
 //! EXPLAIN: a plan as an indented tree, one line a node and one for each of its conditions.
 
-use std::fmt::Write;
+mod expression;
+mod labels;
 
+use self::{
+    expression::Scope,
+    labels::{Labels, sources},
+};
 use super::{
-    Access, AggregateCall, ApplyKind, Bound, Change, ConflictAction, JoinKind, Plan, Scan, SetOp, SortKey, Statement,
-    WindowFunction,
+    Access, AggregateCall, ApplyKind, Bound, Change, ConflictAction, Join, JoinKind, LookupJoin, Plan, Scan, SetOp,
+    SortKey, Statement, WindowCall, WindowFunction,
     figures::{Figures, NodeKey},
     table_of,
 };
 use crate::{
     catalog::{IndexColumn, Relation},
-    expr::{Expr, function},
-    types::{DataType, FormatOptions, Value, text::to_text},
+    expr::function,
 };
 
 /// The lines of a statement's plan.
@@ -25,6 +29,11 @@ pub fn explain_measured(statement: &Statement, figures: Figures) -> Vec<String> 
 }
 
 fn show_statement(statement: &Statement, mut output: Output) -> Vec<String> {
+    output.labels.is_qualified = match statement {
+        Statement::Query(plan) => sources(plan) > 1,
+        Statement::Change(change) => sources(change.source()) > 1,
+        Statement::Explain { .. } => false,
+    };
     match statement {
         Statement::Query(plan) => output.plan(plan, 0, ""),
         Statement::Change(change) => output.change(change, 0, ""),
@@ -39,6 +48,7 @@ struct Output {
     figures: Option<Figures>,
     /// The node that is written next.
     next: Option<NodeKey>,
+    labels: Labels,
 }
 
 impl Output {
@@ -61,6 +71,17 @@ impl Output {
         self.lines.push(format!("{indent}{name}: {}", text.as_ref()));
     }
 
+    /// Shows something that stands over the columns which `input` yields.
+    fn over<T>(&self, input: &Plan, show: impl FnOnce(Scope<'_>) -> T) -> T {
+        let columns = self.labels.of(input);
+        show(self.labels.scope(&columns))
+    }
+
+    /// Shows something that looks at no row but those of enclosing nodes.
+    fn constant<T>(&self, show: impl FnOnce(Scope<'_>) -> T) -> T {
+        show(self.labels.scope(&[]))
+    }
+
     fn plan(&mut self, plan: &Plan, depth: usize, role: &str) {
         let inner = depth + 1;
         self.next = Some(NodeKey::from(plan));
@@ -73,66 +94,38 @@ impl Output {
             }
             Plan::Filter { input, predicate } => {
                 self.node(depth, role, "Filter");
-                self.note(depth, "Condition", show(predicate));
+                let text = self.over(input, |scope| scope.show(predicate));
+                self.note(depth, "Condition", text);
                 self.plan(input, inner, "");
             }
             Plan::Project { input, expressions } => {
                 self.node(depth, role, "Project");
-                self.note(depth, "Output", list(expressions));
+                let text = self.over(input, |scope| scope.list(expressions));
+                self.note(depth, "Output", text);
                 self.plan(input, inner, "");
             }
             Plan::Limit { input, limit, offset } => {
                 self.node(depth, role, "Limit");
-                if let Some(limit) = limit {
-                    self.note(depth, "Count", show(limit));
-                }
-                if let Some(offset) = offset {
-                    self.note(depth, "Offset", show(offset));
-                }
-                self.plan(input, inner, "");
-            }
-            Plan::Join(join) => {
-                let method = if join.keys.is_empty() { "Nested Loop" } else { "Hash Join" };
-                self.node(depth, role, &format!("{method} ({})", join_name(join.kind)));
-                if !join.keys.is_empty() {
-                    let keys: Vec<String> =
-                        join.keys.iter().map(|(a, b)| format!("{} = right {}", show(a), show(b))).collect();
-                    self.note(depth, "Keys", keys.join(", "));
-                }
-                if let Some(on) = &join.on {
-                    self.note(depth, "Condition", show(on));
-                }
-                self.plan(&join.left, inner, "");
-                self.plan(&join.right, inner, "");
-            }
-            Plan::LookupJoin(join) => {
-                let index = &table_of(&join.relation).indexes[join.index].name;
-                let name = named(&join.relation, join.alias.as_deref());
-                self.node(depth, role, &format!("Lookup Join ({}) {name} using {index}", join_name(join.kind)));
-                self.note(depth, "Keys", list(&join.keys));
-                if let Some(filter) = &join.filter {
-                    self.note(depth, "Filter", show(filter));
-                }
-                if let Some(on) = &join.on {
-                    self.note(depth, "Condition", show(on));
-                }
-                self.plan(&join.input, inner, "");
-            }
-            Plan::Apply { input, subplan, kind } => {
-                self.node(depth, role, &format!("Apply ({})", apply_name(kind)));
-                if let ApplyKind::Quantified { comparison, .. } = kind {
-                    self.note(depth, "Comparison", show(comparison));
+                for (name, count) in [("Count", limit), ("Offset", offset)] {
+                    if let Some(count) = count {
+                        let text = self.constant(|scope| scope.show(count));
+                        self.note(depth, name, text);
+                    }
                 }
                 self.plan(input, inner, "");
-                self.plan(subplan, inner, "SubPlan ");
             }
+            Plan::Join(join) => self.join(join, depth, role),
+            Plan::LookupJoin(join) => self.lookup_join(join, depth, role),
+            Plan::Apply { input, subplan, kind } => self.apply(input, subplan, kind, depth, role),
             Plan::Aggregate { input, groups, aggregates } => {
                 self.node(depth, role, if groups.is_empty() { "Aggregate" } else { "Hash Aggregate" });
                 if !groups.is_empty() {
-                    self.note(depth, "Group Key", list(groups));
+                    let text = self.over(input, |scope| scope.list(groups));
+                    self.note(depth, "Group Key", text);
                 }
                 if !aggregates.is_empty() {
-                    let calls: Vec<String> = aggregates.iter().map(show_aggregate).collect();
+                    let calls: Vec<String> =
+                        self.over(input, |scope| aggregates.iter().map(|call| aggregate(call, scope)).collect());
                     self.note(depth, "Aggregates", calls.join(", "));
                 }
                 self.plan(input, inner, "");
@@ -140,15 +133,18 @@ impl Output {
             Plan::Distinct { input, on } => {
                 self.node(depth, role, "Distinct");
                 if let Some(on) = on {
-                    self.note(depth, "On", list(on));
+                    let text = self.over(input, |scope| scope.list(on));
+                    self.note(depth, "On", text);
                 }
                 self.plan(input, inner, "");
             }
             Plan::Sort { input, keys, limit } => {
                 self.node(depth, role, if limit.is_some() { "Top-N Sort" } else { "Sort" });
-                self.note(depth, "Sort Key", sort_keys(keys));
+                let text = self.over(input, |scope| sort_keys(keys, scope));
+                self.note(depth, "Sort Key", text);
                 if let Some(limit) = limit {
-                    self.note(depth, "Rows", show(limit));
+                    let text = self.constant(|scope| scope.show(limit));
+                    self.note(depth, "Rows", text);
                 }
                 self.plan(input, inner, "");
             }
@@ -171,22 +167,18 @@ impl Output {
             }
             Plan::ProjectSet { input, functions, .. } => {
                 self.node(depth, role, "ProjectSet");
-                let calls: Vec<String> = functions.iter().map(|function| show(&function.call)).collect();
+                let show = |scope: Scope<'_>| functions.iter().map(|function| scope.show(&function.call)).collect();
+                let calls: Vec<String> = self.over(input, show);
                 self.note(depth, "Functions", calls.join(", "));
                 self.plan(input, inner, "");
             }
             Plan::Window { input, calls } => {
                 self.node(depth, role, "Window");
                 for call in calls {
-                    let function = match &call.function {
-                        WindowFunction::Aggregate(aggregate) => show_aggregate(aggregate),
-                        other => format!("{other:?}({})", list(&call.args)),
-                    };
-                    let text = format!(
-                        "{function} partition by ({}) order by ({})",
-                        list(&call.partition_by),
-                        sort_keys(&call.order_by)
-                    );
+                    let text = self.over(input, |scope| {
+                        let (partition, order) = (scope.list(&call.partition_by), sort_keys(&call.order_by, scope));
+                        format!("{} partition by ({partition}) order by ({order})", call_of_window(call, scope))
+                    });
                     self.note(depth, "Call", text);
                 }
                 self.plan(input, inner, "");
@@ -194,7 +186,8 @@ impl Output {
             Plan::Sequence { input, calls } => {
                 self.node(depth, role, "Sequence");
                 for call in calls {
-                    self.note(depth, "Call", format!("{:?}({})", call.function, list(&call.args)));
+                    let args = self.over(input, |scope| scope.list(&call.args));
+                    self.note(depth, "Call", format!("{}({args})", call.function.name()));
                 }
                 self.plan(input, inner, "");
             }
@@ -202,7 +195,8 @@ impl Output {
                 let locks: Vec<String> = rows.iter().map(|row| format!("{:?}, {:?}", row.mode, row.wait)).collect();
                 self.node(depth, role, &format!("Lock Rows ({})", locks.join("; ")));
                 if let Some(limit) = limit {
-                    self.note(depth, "Rows", show(limit));
+                    let text = self.constant(|scope| scope.show(limit));
+                    self.note(depth, "Rows", text);
                 }
                 self.plan(input, inner, "");
             }
@@ -239,11 +233,10 @@ impl Output {
                 let how = if update.locked { " (rows locked by the scan)" } else { "" };
                 self.node(depth, role, &format!("Update on {table}{how}"));
                 let columns = &table_of(&update.target.relation).columns;
-                let set: Vec<String> = update
-                    .assignments
-                    .iter()
-                    .map(|(slot, expr)| format!("{} = {}", columns[*slot].name, show(expr)))
-                    .collect();
+                let set: Vec<String> = self.over(&update.source, |scope| {
+                    let set = update.assignments.iter();
+                    set.map(|(slot, expr)| format!("{} = {}", columns[*slot].name, scope.show(expr))).collect()
+                });
                 self.note(depth, "Set", set.join(", "));
             }
             Change::Delete(delete) => {
@@ -275,7 +268,8 @@ impl Output {
             let name = column.and_then(|column| table.column(column.column)).map(|column| column.name.clone());
             name.unwrap_or_else(|| "?".to_owned())
         };
-        match &scan.access {
+        let scope = self.labels.scope(&[]);
+        let access = match &scan.access {
             Access::Points(keys) => {
                 let keys: Vec<String> = keys
                     .iter()
@@ -283,37 +277,106 @@ impl Output {
                         let parts: Vec<String> = key
                             .iter()
                             .enumerate()
-                            .map(|(i, expr)| format!("{} = {}", columns(i), show(expr)))
+                            .map(|(i, expr)| format!("{} = {}", columns(i), scope.show(expr)))
                             .collect();
                         format!("({})", parts.join(", "))
                     })
                     .collect();
-                self.note(depth, "Keys", keys.join(", "));
+                ("Keys", keys.join(", "))
             }
-            Access::PointArray(array) => self.note(depth, "Keys", format!("{} = ANY ({})", columns(0), show(array))),
+            Access::PointArray(array) => ("Keys", format!("{} = ANY ({})", columns(0), scope.show(array))),
             Access::Range { prefix, lower, upper } => {
-                let mut parts: Vec<String> =
-                    prefix.iter().enumerate().map(|(i, expr)| format!("{} = {}", columns(i), show(expr))).collect();
+                let mut parts: Vec<String> = prefix
+                    .iter()
+                    .enumerate()
+                    .map(|(i, expr)| format!("{} = {}", columns(i), scope.show(expr)))
+                    .collect();
                 let next = columns(prefix.len());
                 let mut bound = |bound: &Option<Bound>, operator: &str| {
                     if let Some(bound) = bound {
                         let equal = if bound.inclusive { "=" } else { "" };
-                        parts.push(format!("{next} {operator}{equal} {}", show(&bound.value)));
+                        parts.push(format!("{next} {operator}{equal} {}", scope.show(&bound.value)));
                     }
                 };
                 bound(lower, ">");
                 bound(upper, "<");
-                if !parts.is_empty() {
-                    self.note(depth, "Range", parts.join(" AND "));
-                }
+                ("Range", parts.join(" AND "))
+            }
+        };
+        let filter = scan.filter.as_ref().map(|filter| self.over_table(&scan.relation, |scope| scope.show(filter)));
+        let limit = scan.limit.as_ref().map(|limit| scope.show(limit));
+        for (name, text) in [access, ("Filter", filter.unwrap_or_default()), ("Limit", limit.unwrap_or_default())] {
+            if !text.is_empty() {
+                self.note(depth, name, text);
             }
         }
-        if let Some(filter) = &scan.filter {
-            self.note(depth, "Filter", show_named(filter, &scan.relation));
+    }
+
+    /// Shows something that stands over all columns of a table, which are told by their names alone.
+    fn over_table<T>(&self, relation: &Relation, show: impl FnOnce(Scope<'_>) -> T) -> T {
+        let columns: Vec<String> = relation.columns().iter().map(|column| column.name.clone()).collect();
+        show(self.labels.scope(&columns))
+    }
+
+    fn join(&mut self, join: &Join, depth: usize, role: &str) {
+        let method = if join.keys.is_empty() { "Nested Loop" } else { "Hash Join" };
+        self.node(depth, role, &format!("{method} ({})", join_name(join.kind)));
+        if !join.keys.is_empty() {
+            let (left, right) = (self.labels.of(&join.left), self.labels.of(&join.right));
+            let (left, right) = (self.labels.scope(&left), self.labels.scope(&right));
+            let keys: Vec<String> =
+                join.keys.iter().map(|(a, b)| format!("({} = {})", left.show(a), right.show(b))).collect();
+            self.note(depth, "Hash Cond", keys.join(" AND "));
         }
-        if let Some(limit) = &scan.limit {
-            self.note(depth, "Limit", show(limit));
+        if let Some(on) = &join.on {
+            let mut columns = self.labels.of(&join.left);
+            columns.extend(self.labels.of(&join.right));
+            let text = self.labels.scope(&columns).show(on);
+            self.note(depth, "Join Filter", text);
         }
+        self.plan(&join.left, depth + 1, "");
+        self.plan(&join.right, depth + 1, "");
+    }
+
+    fn lookup_join(&mut self, join: &LookupJoin, depth: usize, role: &str) {
+        let index = &table_of(&join.relation).indexes[join.index];
+        let name = named(&join.relation, join.alias.as_deref());
+        self.node(depth, role, &format!("Lookup Join ({}) {name} using {}", join_name(join.kind), index.name));
+        let keys = self.over(&join.input, |scope| scope.list(&join.keys));
+        self.note(depth, "Keys", keys);
+        if let Some(filter) = &join.filter {
+            let text = self.over_table(&join.relation, |scope| scope.show(filter));
+            self.note(depth, "Filter", text);
+        }
+        if let Some(on) = &join.on {
+            let mut columns = self.labels.of(&join.input);
+            columns.extend(self.labels.of_table(&join.relation, join.alias.as_deref(), &join.columns, join.with_key));
+            let text = self.labels.scope(&columns).show(on);
+            self.note(depth, "Join Filter", text);
+        }
+        self.plan(&join.input, depth + 1, "");
+    }
+
+    fn apply(&mut self, input: &Plan, subplan: &Plan, kind: &ApplyKind, depth: usize, role: &str) {
+        self.node(depth, role, &format!("Apply ({})", apply_name(kind)));
+        let columns = self.labels.of(input);
+        self.labels.outer.push(columns.clone());
+        let of_subplan = self.labels.of(subplan);
+        self.labels.outer.pop();
+        let both = [columns.clone(), of_subplan].concat();
+        let condition = match kind {
+            ApplyKind::Quantified { comparison, .. } => Some(("Comparison", comparison)),
+            ApplyKind::Join { on: Some(on), .. } => Some(("Join Filter", on)),
+            _ => None,
+        };
+        if let Some((name, condition)) = condition {
+            let text = self.labels.scope(&both).show(condition);
+            self.note(depth, name, text);
+        }
+        self.plan(input, depth + 1, "");
+        self.labels.outer.push(columns);
+        self.plan(subplan, depth + 1, "SubPlan ");
+        self.labels.outer.pop();
     }
 }
 
@@ -347,11 +410,11 @@ fn apply_name(kind: &ApplyKind) -> &'static str {
     }
 }
 
-fn sort_keys(keys: &[SortKey]) -> String {
+fn sort_keys(keys: &[SortKey], scope: Scope<'_>) -> String {
     let shown: Vec<String> = keys
         .iter()
         .map(|key| {
-            let mut text = show(&key.expr);
+            let mut text = scope.show(&key.expr);
             if key.descending {
                 text.push_str(" DESC");
             }
@@ -364,123 +427,16 @@ fn sort_keys(keys: &[SortKey]) -> String {
     shown.join(", ")
 }
 
-fn show_aggregate(call: &AggregateCall) -> String {
+fn aggregate(call: &AggregateCall, scope: Scope<'_>) -> String {
     let distinct = if call.distinct { "DISTINCT " } else { "" };
-    let args = if call.args.is_empty() { "*".to_owned() } else { list(&call.args) };
-    let filter = call.filter.as_ref().map(|filter| format!(" FILTER (WHERE {})", show(filter))).unwrap_or_default();
-    format!("{}({distinct}{args}){filter}", function::get(call.function).name)
+    let args = if call.args.is_empty() { "*".to_owned() } else { scope.list(&call.args) };
+    let filter = call.filter.as_ref().map(|filter| format!(" FILTER (WHERE {})", scope.show(filter)));
+    format!("{}({distinct}{args}){}", function::get(call.function).name, filter.unwrap_or_default())
 }
 
-fn list(exprs: &[Expr]) -> String {
-    exprs.iter().map(show).collect::<Vec<_>>().join(", ")
-}
-
-/// An expression, columns by slot: `#0`.
-pub fn show(expr: &Expr) -> String {
-    let mut text = String::new();
-    write_expr(expr, &|slot| format!("#{slot}"), &mut text);
-    text
-}
-
-/// An expression over the columns of a table, by their names.
-fn show_named(expr: &Expr, relation: &Relation) -> String {
-    let mut text = String::new();
-    let name =
-        |slot: usize| relation.columns().get(slot).map_or_else(|| format!("#{slot}"), |column| column.name.clone());
-    write_expr(expr, &name, &mut text);
-    text
-}
-
-fn write_expr(expr: &Expr, name: &dyn Fn(usize) -> String, output: &mut String) {
-    let joined = |exprs: &[Expr], separator: &str, output: &mut String| {
-        for (index, expr) in exprs.iter().enumerate() {
-            if index > 0 {
-                output.push_str(separator);
-            }
-            write_expr(expr, name, output);
-        }
-    };
-    let mut wrapped = |before: &str, exprs: &[Expr], separator: &str| {
-        output.push_str(before);
-        output.push('(');
-        joined(exprs, separator, output);
-        output.push(')');
-    };
-    match expr {
-        Expr::Const { value, ty } => output.push_str(&show_value(value, *ty)),
-        Expr::Column { slot, .. } => output.push_str(&name(*slot)),
-        Expr::Outer { depth, slot, .. } => {
-            let _ = write!(output, "outer{depth}#{slot}");
-        }
-        Expr::Parameter { index, .. } => {
-            let _ = write!(output, "${}", index + 1);
-        }
-        Expr::Call { function, args, .. } => {
-            let function = function::get(*function);
-            match &args[..] {
-                [_, _] if function.operator => wrapped("", args, &format!(" {} ", function.name)),
-                _ => wrapped(function.name, args, ", "),
-            }
-        }
-        Expr::And(parts) => wrapped("", parts, " AND "),
-        Expr::Or(parts) => wrapped("", parts, " OR "),
-        Expr::Not(inner) => wrapped("NOT ", std::slice::from_ref(&**inner), ""),
-        Expr::IsNull(inner) => {
-            wrapped("", std::slice::from_ref(&**inner), "");
-            output.push_str(" IS NULL");
-        }
-        Expr::IsBool { expr, value } => {
-            wrapped("", std::slice::from_ref(&**expr), "");
-            output.push_str(if *value { " IS TRUE" } else { " IS FALSE" });
-        }
-        Expr::Case { branches, otherwise, .. } => {
-            output.push_str("CASE");
-            for (test, result) in branches {
-                output.push_str(" WHEN ");
-                write_expr(test, name, output);
-                output.push_str(" THEN ");
-                write_expr(result, name, output);
-            }
-            if let Some(otherwise) = otherwise {
-                output.push_str(" ELSE ");
-                write_expr(otherwise, name, output);
-            }
-            output.push_str(" END");
-        }
-        Expr::Coalesce { args, .. } => wrapped("COALESCE", args, ", "),
-        Expr::Cast { expr, to, .. } => {
-            write_expr(expr, name, output);
-            let _ = write!(output, "::{to}");
-        }
-        Expr::ArrayCompare { function, left, array, all } => {
-            write_expr(left, name, output);
-            let quantifier = if *all { "ALL" } else { "ANY" };
-            let _ = write!(output, " {} {quantifier} (", function::get(*function).name);
-            write_expr(array, name, output);
-            output.push(')');
-        }
-        Expr::InList { left, list, .. } => {
-            write_expr(left, name, output);
-            output.push_str(" IN (");
-            joined(list, ", ", output);
-            output.push(')');
-        }
-        Expr::Array { elements, .. } => {
-            output.push_str("ARRAY[");
-            joined(elements, ", ", output);
-            output.push(']');
-        }
-        Expr::Row(fields) => wrapped("ROW", fields, ", "),
-    }
-}
-
-fn show_value(value: &Value, ty: DataType) -> String {
-    match value {
-        Value::Null => "NULL".to_owned(),
-        Value::Bool(value) => value.to_string(),
-        Value::Int2(value) => value.to_string(),
-        Value::Int4(value) => value.to_string(),
-        Value::Int8(value) => value.to_string(),
-        other => format!("'{}'", to_text(other, ty, &FormatOptions::default())),
+fn call_of_window(call: &WindowCall, scope: Scope<'_>) -> String {
+    match &call.function {
+        WindowFunction::Aggregate(call) => aggregate(call, scope),
+        other => format!("{}({})", other.name(), scope.list(&call.args)),
     }
 }

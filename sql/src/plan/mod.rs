@@ -7,7 +7,7 @@ pub mod display;
 pub mod figures;
 pub(crate) mod visit;
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 pub use crate::expr::aggregate::{AggregateCall, SortKey};
 pub use change::{
@@ -341,6 +341,33 @@ pub enum WindowFunction {
     Aggregate(Box<AggregateCall>),
 }
 
+impl WindowFunction {
+    /// All but the aggregates.
+    const NAMED: [(&'static str, WindowFunction); 11] = [
+        ("row_number", WindowFunction::RowNumber),
+        ("rank", WindowFunction::Rank),
+        ("dense_rank", WindowFunction::DenseRank),
+        ("percent_rank", WindowFunction::PercentRank),
+        ("cume_dist", WindowFunction::CumeDist),
+        ("ntile", WindowFunction::Ntile),
+        ("lag", WindowFunction::Lag),
+        ("lead", WindowFunction::Lead),
+        ("first_value", WindowFunction::FirstValue),
+        ("last_value", WindowFunction::LastValue),
+        ("nth_value", WindowFunction::NthValue),
+    ];
+
+    pub fn by_name(name: &str) -> Option<WindowFunction> {
+        Self::NAMED.iter().find(|(known, _)| *known == name).map(|(_, function)| function.clone())
+    }
+
+    pub fn name(&self) -> &'static str {
+        let own = mem::discriminant(self);
+        let known = Self::NAMED.iter().find(|(_, function)| mem::discriminant(function) == own);
+        known.map_or("aggregate", |(name, _)| name)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Frame {
     pub unit: FrameUnit,
@@ -382,6 +409,16 @@ pub enum SequenceFunction {
 }
 
 impl SequenceFunction {
+    pub fn name(self) -> &'static str {
+        match self {
+            SequenceFunction::NextValue => "nextval",
+            SequenceFunction::CurrentValue => "currval",
+            SequenceFunction::SetValue => "setval",
+            SequenceFunction::LastValue => "lastval",
+            SequenceFunction::Sleep => "pg_sleep",
+        }
+    }
+
     pub fn returns(self) -> DataType {
         if self == SequenceFunction::Sleep { DataType::VOID } else { DataType::INT8 }
     }
