@@ -5,7 +5,7 @@ mod cluster;
 mod sample;
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{File, TryLockError},
     path::{Path, PathBuf},
     time::Duration,
 };

@@ -81,7 +81,7 @@ fn bad_packets_have_their_sqlstates() {
 
 #[tokio::test]
 async fn a_newer_minor_version_is_negotiated_down() {
-    let newer = Packet::decode((3 << 16) | 2, Bytes::from_static(b"user\0u\0_pq_.x\01\0\0")).unwrap();
+    let newer = Packet::decode((3 << 16) | 2, Bytes::from_static(b"user\0u\0_pq_.x\x001\0\0")).unwrap();
     let (mut wire, mut far) = wire();
     newer.negotiate(&mut wire).unwrap();
     wire.flush().await.unwrap();

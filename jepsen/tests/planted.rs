@@ -24,7 +24,7 @@ impl Bug {
     }
 
     /// Runs seeds until one fails; the same seed without the bug must not.
-    fn is_found(self) {
+    fn must_be_found(self) {
         for seed in 1..=self.within_seeds {
             let mut options = RunOptions::new(seed, self.workload);
             options.planted = Some(self.planted);
@@ -45,66 +45,66 @@ impl Bug {
 
 #[test]
 fn acknowledging_before_fsync_is_found() {
-    Bug::new(Planted::AckBeforeFsync, "kv-append", &[Fault::CrashAll]).is_found();
+    Bug::new(Planted::AckBeforeFsync, "kv-append", &[Fault::CrashAll]).must_be_found();
 }
 
 #[test]
 fn acknowledging_before_quorum_is_found() {
-    Bug::new(Planted::AckBeforeQuorum, "set", &[Fault::Crash, Fault::IsolatePeers]).is_found();
+    Bug::new(Planted::AckBeforeQuorum, "set", &[Fault::Crash, Fault::IsolatePeers]).must_be_found();
 }
 
 #[test]
 fn applying_an_entry_twice_is_found() {
-    Bug::new(Planted::ApplyTwice, "kv-append", &[Fault::Crash, Fault::TransferLeader]).is_found();
+    Bug::new(Planted::ApplyTwice, "kv-append", &[Fault::Crash, Fault::TransferLeader]).must_be_found();
 }
 
 #[test]
 fn dropping_the_undo_of_a_savepoint_is_found() {
-    Bug::new(Planted::DropSavepointUndo, "savepoints", &[Fault::Split]).is_found();
+    Bug::new(Planted::DropSavepointUndo, "savepoints", &[Fault::Split]).must_be_found();
 }
 
 #[test]
 fn ignoring_conflicts_is_found() {
     // Locks that get lost: otherwise they keep conflicts from coming up.
-    Bug::new(Planted::IgnoreConflicts, "kv-append", &[Fault::Crash]).is_found();
+    Bug::new(Planted::IgnoreConflicts, "kv-append", &[Fault::Crash]).must_be_found();
 }
 
 #[test]
 fn ignoring_the_timestamp_cache_is_found() {
-    Bug::new(Planted::IgnoreTimestampCache, "predicate", &[Fault::TransferLeader]).is_found();
+    Bug::new(Planted::IgnoreTimestampCache, "predicate", &[Fault::TransferLeader]).must_be_found();
 }
 
 #[test]
 fn losing_locks_on_transfer_is_found() {
-    Bug::new(Planted::LoseLocksOnTransfer, "mutex", &[Fault::TransferLeader, Fault::Split]).is_found();
+    Bug::new(Planted::LoseLocksOnTransfer, "mutex", &[Fault::TransferLeader, Fault::Split]).must_be_found();
 }
 
 #[test]
 fn reading_a_stale_follower_is_found() {
-    Bug::new(Planted::StaleFollower, "past", &[Fault::IsolatePeers, Fault::Crash]).is_found();
+    Bug::new(Planted::StaleFollower, "past", &[Fault::IsolatePeers, Fault::Crash]).must_be_found();
 }
 
 #[test]
 fn repeating_what_a_client_has_seen_is_found() {
-    Bug::new(Planted::RetryAfterHandedOut, "list-append", &[Fault::TransferLeader]).is_found();
+    Bug::new(Planted::RetryAfterHandedOut, "list-append", &[Fault::TransferLeader]).must_be_found();
 }
 
 #[test]
 fn resolving_orphans_as_committed_is_found() {
-    Bug::new(Planted::ResolveOrphanAsCommitted, "bank", &[Fault::KillGateway]).is_found();
+    Bug::new(Planted::ResolveOrphanAsCommitted, "bank", &[Fault::KillGateway]).must_be_found();
 }
 
 #[test]
 fn reusing_timestamps_after_failover_is_found() {
-    Bug::new(Planted::ReuseTimestamps, "kv-append", &[Fault::Crash, Fault::ClockJump]).is_found();
+    Bug::new(Planted::ReuseTimestamps, "kv-append", &[Fault::Crash, Fault::ClockJump]).must_be_found();
 }
 
 #[test]
 fn serving_reads_after_the_lease_is_found() {
-    Bug::new(Planted::ServeAfterLease, "kv-append", &[Fault::IsolatePeers]).is_found();
+    Bug::new(Planted::ServeAfterLease, "kv-append", &[Fault::IsolatePeers]).must_be_found();
 }
 
 #[test]
 fn skipping_the_refresh_is_found() {
-    Bug::new(Planted::SkipRefresh, "list-append", &[Fault::TransferLeader]).is_found();
+    Bug::new(Planted::SkipRefresh, "list-append", &[Fault::TransferLeader]).must_be_found();
 }

@@ -69,6 +69,8 @@ fn shown_to_clients(directory: &Path) -> Result<(String, String)> {
 }
 
 /// Renews and reads again, in a thread that ends with the process.
+// The thread has nothing to wait for but time.
+#[allow(clippy::disallowed_methods)]
 fn follow(
     directory: &Path,
     purpose: Purpose,

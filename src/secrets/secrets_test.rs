@@ -85,7 +85,7 @@ fn what_ends_soon_is_made_anew_with_the_same_names() {
     authority.make(home.path(), &purpose, DAY * 10).unwrap();
     drop(authority);
     assert!(is_there(home.path(), &purpose) && !lasts(home.path(), &purpose));
-    assert_eq!(purposes(home.path()).unwrap(), [purpose.clone()]);
+    assert_eq!(purposes(home.path()).unwrap(), std::slice::from_ref(&purpose));
     let before = text(home.path(), "gateway.crt");
     ensure(home.path(), &purpose).unwrap();
     assert!(lasts(home.path(), &purpose));

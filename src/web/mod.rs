@@ -176,10 +176,13 @@ impl Server {
     pub fn announce(self: Arc<Server>, listener: &TcpListener) -> Result<Arc<Server>> {
         let address = listener.local_addr()?;
         tracing::info!(%address, gateway = self.gateway.address, "the page is served");
-        println!("Page: {}://{address}/", if self.identity.is_some() { "https" } else { "http" });
-        if self.assets.is_empty() {
-            println!("      (built without the page: `cargo xtask web` says how to get it)");
-        }
+        let scheme = if self.identity.is_some() { "https" } else { "http" };
+        let missing = match self.assets.is_empty() {
+            true => "\n      (built without the page: `cargo xtask web` says how to get it)",
+            false => "",
+        };
+        // At once: whoever reads the first line may not wait for another.
+        println!("Page: {scheme}://{address}/{missing}");
         Ok(self)
     }
 

@@ -50,7 +50,10 @@ impl Identity {
     }
 
     pub async fn accept(&self, stream: TcpStream, patience: Duration) -> io::Result<TlsStream<TcpStream>> {
-        let config = self.config().map_err(io::Error::other)?;
+        let config = self.config().map_err(|error| {
+            tracing::error!(error = format!("{error:#}"), "the page's certificate is of no use");
+            io::Error::other("no certificate")
+        })?;
         let accepted = timeout(patience, TlsAcceptor::from(Arc::new(config)).accept(stream)).await;
         accepted.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }

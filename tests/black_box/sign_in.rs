@@ -180,6 +180,7 @@ async fn fifty_sign_ins_with_one_code_over_two_gateways_let_one_in() {
     }
 }
 
+#[allow(clippy::disallowed_methods)]
 #[tokio::test]
 async fn while_a_node_is_cut_off_one_code_still_lets_in_one_at_most() {
     let demo = Demo::start(&["--nodes", "3", "--gateways", "2", "--empty"]);

@@ -51,7 +51,7 @@ async fn tokio_postgres_signs_in_in_every_way() {
     // From here on whoever gets in has come within TLS.
     run(&owner, "ALTER SYSTEM SET locus.hba = 'hostssl all all all auto'").await;
     let plain = crate::sign_in::connect(&secure.server.url, "locus", &owner_pass(&secure.secrets()), "").await;
-    assert_eq!(state(&plain.err().expect("not in clear")), "28000");
+    assert_eq!(state(&plain.expect_err("not in clear")), "28000");
     for role in ["clerk", "packet", "appended"] {
         run(&owner, &format!("CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")).await;
     }
@@ -112,7 +112,7 @@ async fn a_client_turns_back_from_a_server_that_it_does_not_know() {
         let stranger = params.self_signed(&rcgen::KeyPair::generate().expect("a key")).expect("a certificate");
         let path = files.path().join("ca.crt");
         fs::write(&path, stranger.pem()).expect("a file");
-        let error = secure.enter(&Tls::trusting(&path), "clerk", PASSWORD, "").await.err().expect("no session");
+        let error = secure.enter(&Tls::trusting(&path), "clerk", PASSWORD, "").await.expect_err("no session");
         assert!(error.as_db_error().is_none(), "it has told nobody who it is: {error:?}");
         let why = format!("{error:?}");
         assert!(why.contains("InvalidCertificate(BadSignature") || why.contains("UnknownIssuer"), "{name}: {why}");
@@ -141,7 +141,7 @@ async fn a_certificate_counts_within_its_time_and_while_its_key_does() {
     };
     let with = |certificate: &str| Tls::with_key(&secure.secrets().join("ca.crt"), certificate, &key.serialize_pem());
     let expect_alert = async |tls: &Tls| {
-        let error = secure.enter(tls, "clerk", "", "").await.err().expect("no session");
+        let error = secure.enter(tls, "clerk", "", "").await.expect_err("no session");
         assert!(error.as_db_error().is_none(), "{error:?}");
         assert!(format!("{error:?}").contains("AlertReceived(CertificateExpired)"), "{error:?}");
     };
@@ -159,7 +159,7 @@ async fn a_certificate_counts_within_its_time_and_while_its_key_does() {
     eventually("the end of the certificate", async || (unix_seconds() > end).then_some(())).await;
     expect_alert(&ending).await;
     drop_key(&owner, "clerk").await;
-    let refusal = secure.enter(&keyed, "clerk", "", "").await.err().expect("a refusal");
+    let refusal = secure.enter(&keyed, "clerk", "", "").await.expect_err("a refusal");
     assert_eq!((state(&refusal), refusal.as_db_error().expect("an answer").message().to_owned()), one_text("clerk"));
 }
 

@@ -127,7 +127,7 @@ pub async fn sweep() -> usize {
         .into_iter()
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.strip_prefix(PREFIX).is_some_and(|rest| is_stale(rest)))
+        .filter(|name| name.strip_prefix(PREFIX).is_some_and(is_stale))
         .collect();
     stale.sort();
     for name in &stale {

@@ -301,7 +301,6 @@ impl Cluster {
         let end: Monotonic = self.world.now() + limit;
         let done = answer.clone();
         self.world.run_until(end, move || done.lock().is_some());
-        let value = answer.lock().take();
-        value
+        answer.lock().take()
     }
 }

@@ -208,7 +208,7 @@ impl ExprBinder<'_> {
 
     /// ORDER BY inside an aggregate or a window: expressions only.
     pub(super) fn sort_keys(&mut self, keys: &[ast::OrderByExpr]) -> Result<Vec<SortKey>> {
-        keys.iter().map(|key| Ok(sort_key(self.known(&key.expr)?, &key.options)?)).collect()
+        keys.iter().map(|key| sort_key(self.known(&key.expr)?, &key.options)).collect()
     }
 
     fn window_call(

@@ -1,7 +1,7 @@
 //! What each gateway does in the background: key spaces that nobody names any more are cleared, versions that nobody can read
 //! any more are dropped. All of it may be done by several gateways at once, and be broken off anywhere.
 
-use std::{sync::Weak, time::Duration};
+use std::{slice, sync::Weak, time::Duration};
 
 use base::{IndexId, Span, TableId, Timestamp};
 use txn::{LockMode, TxnClient, WaitPolicy};
@@ -55,7 +55,7 @@ pub async fn clear_spaces(client: &TxnClient, retention: Duration) -> Result<()>
         if due && claim(client, key.clone()).await? {
             clear(client, table, index).await?;
             let mut txn = client.begin();
-            txn.lock(&[key.clone()], LockMode::Update, WaitPolicy::Wait).await?;
+            txn.lock(slice::from_ref(&key), LockMode::Update, WaitPolicy::Wait).await?;
             txn.delete(key, false)?;
             txn.commit().await?;
         }
@@ -66,7 +66,7 @@ pub async fn clear_spaces(client: &TxnClient, retention: Duration) -> Result<()>
 /// Makes sure that the schema change behind a record can no longer commit: its commit would find the record changed.
 async fn claim(client: &TxnClient, key: bytes::Bytes) -> Result<bool> {
     let mut txn = client.begin();
-    let locked = txn.lock(&[key.clone()], LockMode::Update, WaitPolicy::NoWait).await;
+    let locked = txn.lock(slice::from_ref(&key), LockMode::Update, WaitPolicy::NoWait).await;
     let Ok(rows) = locked else {
         // At work, or somebody else clears it.
         txn.rollback().await;

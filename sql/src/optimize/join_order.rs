@@ -73,8 +73,8 @@ fn ordered(leaves: Vec<Plan>, conditions: Vec<Expr>) -> Result<Plan> {
     let mut slots = vec![0; types.len()];
     let mut next = 0;
     for &leaf in &order {
-        for slot in starts[leaf]..starts[leaf] + widths[leaf] {
-            slots[slot] = next;
+        for slot in &mut slots[starts[leaf]..starts[leaf] + widths[leaf]] {
+            *slot = next;
             next += 1;
         }
     }

@@ -18,6 +18,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use brotli::enc::BrotliEncoderParams;
 use clap::Parser;
 use toolchain::{TARGET, Toolchain, WAYS};
 
@@ -206,8 +207,7 @@ fn compress(directory: &Path, dev: bool) -> Result<()> {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(if dev { 1 } else { 9 }));
         gzip.write_all(&content)?;
         let gzip = gzip.finish()?;
-        let mut params = brotli::enc::BrotliEncoderParams::default();
-        params.quality = if dev { 1 } else { 11 };
+        let params = BrotliEncoderParams { quality: if dev { 1 } else { 11 }, ..BrotliEncoderParams::default() };
         let mut brotli = Vec::new();
         brotli::BrotliCompress(&mut content.as_slice(), &mut brotli, &params)?;
         eprintln!("web: {name:42} {:>8} bytes, {:>7} gzip, {:>7} brotli", content.len(), gzip.len(), brotli.len());

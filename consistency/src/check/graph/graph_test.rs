@@ -13,10 +13,10 @@ const ALL: EdgeSet = EdgeSet::of(&[Edge::WriteWrite, Edge::WriteRead, Edge::Read
 fn reach(view: &impl View) -> Vec<Vec<bool>> {
     let count = view.nodes();
     let mut reach = vec![vec![false; count]; count];
-    for node in 0..count {
+    for (node, row) in reach.iter_mut().enumerate() {
         for position in 0..view.degree(node as u32) {
             if let Some(target) = view.target(node as u32, position) {
-                reach[node][target as usize] = true;
+                row[target as usize] = true;
             }
         }
     }

@@ -173,7 +173,7 @@ impl Versions {
             for key in keys {
                 let mut versions = operation.body.iter().filter_map(|step| self.touched(operation, step, key));
                 let Some(first) = versions.next() else { continue };
-                let last = versions.last().unwrap_or(first);
+                let last = versions.next_back().unwrap_or(first);
                 touches.push((self.key(key), operation.begin, operation.end, first, last));
             }
         }

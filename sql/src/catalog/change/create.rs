@@ -1,6 +1,6 @@
 //! CREATE TABLE, also AS a query and LIKE another table.
 
-use std::sync::Arc;
+use std::{slice, sync::Arc};
 
 use base::TableId;
 use sqlparser::ast;
@@ -221,7 +221,7 @@ impl Change<'_> {
         let Some(column) = table.columns.iter_mut().find(|other| other.id == column) else {
             return Err(SqlError::internal("a sequence for a column that is not there"));
         };
-        let name = self.free_name(&schema, &table_name, Some(&column.name), "seq", &[table_name.clone()]);
+        let name = self.free_name(&schema, &table_name, Some(&column.name), "seq", slice::from_ref(&table_name));
         let owner = Some((id, column.id));
         let sequence = self.sequence_of(&name, Some(wanted.ty), &wanted.options, owner)?;
         let sequence = self.store_sequence(schema_oid, &schema, &name, sequence).await?;

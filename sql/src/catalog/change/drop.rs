@@ -1,6 +1,6 @@
 //! DROP TABLE, VIEW, INDEX, SEQUENCE and SCHEMA, with what depends on them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, slice, sync::Arc};
 
 use base::{IndexId, TableId};
 use sqlparser::ast::{self, ObjectType, Statement as Ast};
@@ -195,7 +195,7 @@ impl Change<'_> {
 
     pub(super) async fn drop_sequence(&mut self, id: TableId) -> Result<()> {
         let key = store::sequence_key(id);
-        self.txn.lock(&[key.clone()], txn::LockMode::Update, txn::WaitPolicy::Wait).await?;
+        self.txn.lock(slice::from_ref(&key), txn::LockMode::Update, txn::WaitPolicy::Wait).await?;
         self.txn.delete(key, false)?;
         self.state.own_sequences.insert(id);
         store::delete_descriptor(self.txn, id.0)?;

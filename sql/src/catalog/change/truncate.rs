@@ -1,6 +1,6 @@
 //! TRUNCATE: new key spaces for all indexes; the old ones become garbage.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, slice};
 
 use auth::privilege::Privileges;
 use base::TableId;
@@ -88,7 +88,7 @@ impl Change<'_> {
         change: impl FnOnce(SequenceState) -> SequenceState,
     ) -> Result<()> {
         let key = store::sequence_key(id);
-        let rows = self.txn.lock(&[key.clone()], txn::LockMode::Update, txn::WaitPolicy::Wait).await?;
+        let rows = self.txn.lock(slice::from_ref(&key), txn::LockMode::Update, txn::WaitPolicy::Wait).await?;
         let state = match rows.into_iter().next().and_then(|row| row.value) {
             Some(value) => store::decode(&value)?,
             None => SequenceState { last: 0, called: false, generation: 0 },

@@ -56,7 +56,7 @@ fn write_expr(expr: &Expr, scope: Scope<'_>, output: &mut String) {
     match expr {
         Expr::Const { value, ty } => output.push_str(&show_value(value, *ty)),
         Expr::Column { slot, .. } => output.push_str(&scope.column(*slot)),
-        Expr::Outer { depth, slot, .. } => output.push_str(&scope.outer(*depth as usize, *slot)),
+        Expr::Outer { depth, slot, .. } => output.push_str(&scope.outer(*depth, *slot)),
         Expr::Parameter { index, .. } => {
             let _ = write!(output, "${}", index + 1);
         }
