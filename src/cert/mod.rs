@@ -3,7 +3,7 @@
 
 pub mod client;
 pub mod list;
-mod pem;
+pub mod pem;
 mod server;
 pub mod token;
 mod wire;

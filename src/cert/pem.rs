@@ -1,14 +1,16 @@
 //! PEM, as the files of certificates have it, for rustls.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tokio_rustls::rustls::{
     RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 
 pub fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
-    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>();
-    certificates.context("a certificate is not PEM")
+    let certificates = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.context("a certificate is not PEM")?;
+    ensure!(!certificates.is_empty(), "there is no certificate");
+    Ok(certificates)
 }
 
 /// The authorities to trust.

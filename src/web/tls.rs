@@ -10,14 +10,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig,
-        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    },
-    server::TlsStream,
-};
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig, server::TlsStream};
+
+use crate::{cert::pem, secrets::read};
 
 /// Where the page's certificate is, and its key.
 pub struct Identity {
@@ -39,11 +34,9 @@ impl Identity {
     }
 
     fn config(&self) -> Result<ServerConfig> {
-        let context = |path: &Path| format!("cannot read {}", path.display());
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&self.certificate)
-            .and_then(Iterator::collect)
-            .with_context(|| context(&self.certificate))?;
-        let key = PrivateKeyDer::from_pem_file(&self.key).with_context(|| context(&self.key))?;
+        let (chain, key) = (read(&self.certificate)?, read(&self.key)?);
+        let chain = pem::chain(&chain).with_context(|| format!("in {}", self.certificate.display()))?;
+        let key = pem::key(&key).with_context(|| format!("in {}", self.key.display()))?;
         let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)

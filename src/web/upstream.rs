@@ -14,11 +14,10 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
-    rustls::{
-        ClientConfig, RootCertStore,
-        pki_types::{CertificateDer, ServerName, pem::PemObject},
-    },
+    rustls::{ClientConfig, pki_types::ServerName},
 };
+
+use crate::{cert::pem, secrets::read};
 
 /// PostgreSQL's request for TLS: length and code.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
@@ -66,13 +65,7 @@ impl Upstream {
 }
 
 fn connector(authority: &Path) -> Result<TlsConnector> {
-    let mut roots = RootCertStore::empty();
-    let certificates =
-        CertificateDer::pem_file_iter(authority).with_context(|| format!("cannot read {}", authority.display()))?;
-    for certificate in certificates {
-        let certificate = certificate.with_context(|| format!("in {}", authority.display()))?;
-        roots.add(certificate).with_context(|| format!("in {}", authority.display()))?;
-    }
+    let roots = pem::roots(&read(authority)?).with_context(|| format!("in {}", authority.display()))?;
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
