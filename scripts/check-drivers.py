@@ -107,9 +107,13 @@ def drivers():
         if not (CACHE / "node_modules/pg").exists():
             subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "pg"], cwd=CACHE, check=True)
         found["node-postgres"] = lambda to: run(["node", HERE / "drivers/sign_in.mjs", CACHE], json.dumps(to))
+    else:
+        print("node-postgres is left out: node is not here (Debian: nodejs npm)")
     jar = pathlib.Path("/usr/share/java/postgresql.jar")
     if shutil.which("java") and jar.exists():
         found["jdbc"] = lambda to: jdbc(jar, to)
+    else:
+        print(f"JDBC is left out: java or {jar} is not here (Debian: default-jdk-headless libpostgresql-jdbc-java)")
     return found
 
 
