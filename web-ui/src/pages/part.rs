@@ -11,7 +11,7 @@ use crate::{app::App, parts::panel::failure_text, rows::Failure};
 
 type Place = fn(App) -> AnyView;
 
-/// All workloads and checkers of `locus jepsen`: a quarter of the page, and most visits never see it.
+/// All workloads and checkers of `locus jepsen`: a third of the page, and most visits never see it.
 #[wasm_split(consistency, fallible)]
 pub fn consistency() -> Result<Place, SplitLoaderError> {
     Ok(consistency::page)
