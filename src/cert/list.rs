@@ -9,7 +9,7 @@ use sql::security::Certificate;
 use crate::{
     secrets::{
         Issued, Ledger, RENEW_BEFORE, State, certificates, fingerprint_of, now, purposes, read, revoked,
-        signing_certificate, validity,
+        signing_certificate, trusted, validity,
     },
     table,
 };
@@ -47,7 +47,7 @@ pub fn rows(directory: &Path) -> Result<Vec<Certificate>> {
 }
 
 fn authorities(directory: &Path) -> Result<Vec<Certificate>> {
-    let trusted = read(&directory.join("ca.crt"))?;
+    let trusted = read(&trusted(directory))?;
     let signs = signing_certificate(directory)?;
     let row = |pem: &&str| {
         let holder = if signs.as_deref() == Some(*pem) { "authority, signs" } else { "authority" };

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     process::StopSignal,
-    secrets::{Authority, CERTIFICATE_LIFE, Holder, Purpose, State, ensure, read, revoked},
+    secrets::{Authority, CERTIFICATE_LIFE, Holder, Purpose, State, ensure, read, revoked, trusted},
 };
 
 /// Questions that are answered at the same time; further ones wait in the socket's queue.
@@ -98,7 +98,7 @@ impl Server {
 /// that its token names. A caller may show a certificate of the cluster, or none.
 fn config(directory: &Path) -> Result<ServerConfig> {
     ensure(directory, &Purpose::Authority)?;
-    let trusted = read(&directory.join("ca.crt"))?;
+    let trusted = read(&trusted(directory))?;
     let own = read(&directory.join("authority.crt"))?;
     let key = pem::key(&read(&directory.join("authority.key"))?)?;
     let provider = Arc::new(ring::default_provider());
@@ -150,7 +150,7 @@ fn answer(directory: &Path, question: &Question, shown: Option<&str>) -> Result<
         authority.ledger()?.replaced(shown)?;
     }
     Ok(Grant {
-        authorities: read(&directory.join("ca.crt"))?,
+        authorities: read(&trusted(directory))?,
         revoked: revoked(directory)?,
         renew,
         peer,

@@ -22,7 +22,7 @@ use super::{
     DAY, Purpose,
     files::{create_private, lock, read, read_if_there, write_private, write_public},
     ledger::{Ledger, fingerprint_of},
-    now,
+    now, trusted,
 };
 
 pub const AUTHORITY_LIFE: Duration = Duration::from_secs(3650 * 86_400);
@@ -40,7 +40,7 @@ impl Authority {
     /// have it open.
     pub fn open(directory: &Path) -> Result<Option<Authority>> {
         let lock = lock(directory)?;
-        let (crt, pem) = (directory.join("ca.crt"), directory.join("ca.key"));
+        let (crt, pem) = (trusted(directory), directory.join("ca.key"));
         let key = match read_if_there(&pem)? {
             Some(key) => KeyPair::from_pem(&key).with_context(|| format!("in {}", pem.display()))?,
             None if crt.exists() => return Ok(None),
@@ -91,7 +91,7 @@ impl Authority {
     /// Brings into `to` what everybody may know: whom to trust, and whom no longer.
     pub fn publish(&self, to: &Path) -> Result<()> {
         if to != self.directory {
-            write_public(&to.join("ca.crt"), &read(&self.directory.join("ca.crt"))?)?;
+            write_public(&trusted(to), &read(&trusted(&self.directory))?)?;
             write_public(&to.join("revoked"), &revoked(&self.directory)?)?;
         }
         Ok(())
@@ -115,7 +115,7 @@ impl Authority {
 
     /// Makes the authority that comes next, which is trusted from now on but signs nothing. Begun again, it goes on.
     pub fn announce_next(&self) -> Result<()> {
-        let (next, trusted) = (self.directory.join("ca-next.key"), self.directory.join("ca.crt"));
+        let (next, trusted) = (self.directory.join("ca-next.key"), trusted(&self.directory));
         let key = match read_if_there(&next)? {
             Some(key) => KeyPair::from_pem(&key)?,
             None => new_key()?,
@@ -139,7 +139,7 @@ impl Authority {
 
     /// Trusts nobody any more but the authority that signs.
     pub fn retire(&self) -> Result<()> {
-        let path = self.directory.join("ca.crt");
+        let path = trusted(&self.directory);
         if self.directory.join("ca-next.key").exists() || certificates(&read(&path)?).len() < 2 {
             bail!("there is no authority to retire");
         }
@@ -150,7 +150,7 @@ impl Authority {
 /// The certificate of the authority whose key is here.
 pub fn signing_certificate(directory: &Path) -> Result<Option<String>> {
     let Some(key) = read_if_there(&directory.join("ca.key"))? else { return Ok(None) };
-    let trusted = read(&directory.join("ca.crt"))?;
+    let trusted = read(&trusted(directory))?;
     Ok(find(&trusted, &KeyPair::from_pem(&key)?).map(str::to_owned))
 }
 

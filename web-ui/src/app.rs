@@ -1,6 +1,6 @@
 //! What the whole page shares: where one is, the session, and what floats above the page.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use leptos::{prelude::*, task::spawn_local};
 
@@ -83,7 +83,7 @@ impl App {
             window().scroll_to_with_x_and_y(0.0, 0.0);
             // So that a screen reader begins to read there.
             spawn_local(async {
-                browser::sleep(0).await;
+                browser::sleep(Duration::ZERO).await;
                 browser::focus("title");
             });
         }
@@ -112,7 +112,7 @@ impl App {
         let text = text.into();
         self.toast.set(text.clone());
         spawn_local(async move {
-            browser::sleep(6000).await;
+            browser::sleep(Duration::from_secs(6)).await;
             if self.toast.try_with_untracked(|shown| *shown == text) == Some(true) {
                 self.toast.set(String::new());
             }
@@ -167,7 +167,7 @@ impl App {
     }
 
     async fn reconnect(self) {
-        let mut pause = 500;
+        let mut pause = Duration::from_millis(500);
         let is_lost = || matches!(*self.phase.read_untracked(), Phase::Lost(_));
         while is_lost() {
             browser::sleep(pause).await;
@@ -182,7 +182,7 @@ impl App {
                 Err(failure) if failure.is_refusal() => return self.expire(failure),
                 Err(failure) => self.phase.set(Phase::Lost(failure.message)),
             }
-            pause = (pause * 2).min(5000);
+            pause = (pause * 2).min(Duration::from_secs(5));
         }
     }
 

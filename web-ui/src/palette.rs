@@ -1,5 +1,7 @@
 //! Ctrl-K: to any place or table by a few letters.
 
+use std::time::Duration;
+
 use leptos::{prelude::*, task::spawn_local};
 
 use crate::{
@@ -82,7 +84,7 @@ pub fn palette(app: App) -> AnyView {
         entries.collect_view()
     };
     spawn_local(async {
-        browser::sleep(0).await;
+        browser::sleep(Duration::ZERO).await;
         browser::focus("go");
     });
     let body = view! {

@@ -82,6 +82,14 @@ impl Level {
     }
 }
 
+/// Several of them in a sentence; `none` where there are none.
+pub fn list(levels: &[Level]) -> String {
+    match levels {
+        [] => "none".to_owned(),
+        levels => levels.iter().map(|level| level.name()).collect::<Vec<_>>().join(", "),
+    }
+}
+
 impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use super::{Anomaly, Kind, Level};
+use super::{Anomaly, Kind, Level, level::list};
 use crate::history::Counts;
 
 /// What a history says about a promised level. "Holds" means that nothing in this history contradicts it.
@@ -81,10 +81,6 @@ impl Verdict {
 /// For the terminal.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |levels: &[Level]| match levels {
-            [] => "none".to_owned(),
-            levels => levels.iter().map(|level| level.name()).collect::<Vec<_>>().join(", "),
-        };
         match self.decision {
             Decision::Valid => writeln!(f, "valid: nothing contradicts {}", self.model)?,
             Decision::Violated if self.always_wrong => {

@@ -3,7 +3,7 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::html::duration;
-use crate::check::{Anomaly, Hop, graph::Edge};
+use crate::check::{Anomaly, Hop};
 
 const WIDTH: f64 = 980.0;
 const GUTTER: f64 = 150.0;
@@ -87,7 +87,7 @@ fn arrow(hop: &Hop, from: usize, to: usize) -> Markup {
     let tip = edge + 9.0 * side;
     let path = format!("M {edge} {begin} C {out} {begin}, {out} {end}, {tip} {end}", out = edge + bulge * 1.3);
     let head = format!("{edge},{end} {tip},{} {tip},{}", end - 4.5, end + 4.5);
-    let class = class(hop.edge);
+    let class = hop.edge.family();
     let (x, anchor) = (edge + bulge + 6.0 * side, if down { "start" } else { "end" });
     let middle = f64::midpoint(begin, end);
     let key: String = hop.key.chars().take(8).collect();
@@ -101,14 +101,5 @@ fn arrow(hop: &Hop, from: usize, to: usize) -> Markup {
                 text.faint x=(x) y=(middle + 16.0) text-anchor=(anchor) { "key " (key) }
             }
         }
-    }
-}
-
-fn class(edge: Edge) -> &'static str {
-    match edge {
-        Edge::WriteWrite => "ww",
-        Edge::WriteRead => "wr",
-        Edge::ReadWrite | Edge::PredicateReadWrite => "rw",
-        Edge::Process | Edge::RealTime | Edge::Via => "time",
     }
 }

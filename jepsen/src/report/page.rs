@@ -12,7 +12,7 @@ use super::{
     lattice,
 };
 use crate::{
-    check::{Anomaly, Decision, Kind, Level, Verdict},
+    check::{Anomaly, Decision, Kind, Verdict, level::list},
     history::Outcome,
 };
 
@@ -52,10 +52,6 @@ pub fn decision(decision: Decision) -> (&'static str, &'static str) {
 fn verdict(verdict: &Verdict) -> Markup {
     let (_, class) = decision(verdict.decision);
     let model = verdict.model.name();
-    let list = |levels: &[Level]| match levels {
-        [] => "none".to_owned(),
-        levels => levels.iter().map(|level| level.name()).collect::<Vec<_>>().join(", "),
-    };
     html! {
         div class=(format!("verdict {class}")) {
             @match verdict.decision {

@@ -69,6 +69,11 @@ impl ExprBinder<'_> {
         }
         reject_aggregate_syntax(call, &name)?;
         let args = plain_args(call)?;
+        if let Some(function) = SequenceFunction::by_name(&name)
+            && matches!(schema, None | Some("pg_catalog"))
+        {
+            return self.sequence_call(function, &args);
+        }
         match name.as_str() {
             "coalesce" => {
                 let bound = self.exprs_of(&args)?;
@@ -89,11 +94,6 @@ impl ExprBinder<'_> {
             "row" => {
                 let args: Result<Vec<Expr>> = args.iter().map(|arg| self.known(arg)).collect();
                 return Ok(Expr::Row(args?));
-            }
-            "nextval" | "currval" | "setval" | "lastval" | "pg_sleep"
-                if matches!(schema, None | Some("pg_catalog")) =>
-            {
-                return self.sequence_call(&name, &args);
             }
             _ => {}
         }
@@ -121,28 +121,21 @@ impl ExprBinder<'_> {
         Ok(marked(Marker::Set(self.collected.sets.len() - 1), ty))
     }
 
-    fn sequence_call(&mut self, name: &str, args: &[&ast::Expr]) -> Result<Expr> {
-        let types: &[DataType] = match name {
-            "lastval" => &[],
-            "pg_sleep" => &[DataType::FLOAT8],
-            "setval" if args.len() == 3 => &[DataType::REGCLASS, DataType::INT8, DataType::BOOL],
-            "setval" => &[DataType::REGCLASS, DataType::INT8],
-            _ => &[DataType::REGCLASS],
+    fn sequence_call(&mut self, function: SequenceFunction, args: &[&ast::Expr]) -> Result<Expr> {
+        let types: &[DataType] = match function {
+            SequenceFunction::LastValue => &[],
+            SequenceFunction::Sleep => &[DataType::FLOAT8],
+            SequenceFunction::SetValue if args.len() == 3 => &[DataType::REGCLASS, DataType::INT8, DataType::BOOL],
+            SequenceFunction::SetValue => &[DataType::REGCLASS, DataType::INT8],
+            SequenceFunction::NextValue | SequenceFunction::CurrentValue => &[DataType::REGCLASS],
         };
         let args = self.exprs_of(args)?;
         if args.len() != types.len() {
             // Let the registry make the error.
-            return function::call(name, None, args);
+            return function::call(function.name(), None, args);
         }
         let args: Result<Vec<Expr>> =
             args.into_iter().zip(types).map(|(arg, ty)| cast::coerce(arg, *ty, -1, CastContext::Implicit)).collect();
-        let function = match name {
-            "nextval" => SequenceFunction::NextValue,
-            "currval" => SequenceFunction::CurrentValue,
-            "setval" => SequenceFunction::SetValue,
-            "pg_sleep" => SequenceFunction::Sleep,
-            _ => SequenceFunction::LastValue,
-        };
         self.collected.sequences.push(SequenceCall { function, args: args? });
         Ok(marked(Marker::Sequence(self.collected.sequences.len() - 1), function.returns()))
     }

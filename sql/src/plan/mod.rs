@@ -409,6 +409,18 @@ pub enum SequenceFunction {
 }
 
 impl SequenceFunction {
+    const ALL: [SequenceFunction; 5] = [
+        SequenceFunction::NextValue,
+        SequenceFunction::CurrentValue,
+        SequenceFunction::SetValue,
+        SequenceFunction::LastValue,
+        SequenceFunction::Sleep,
+    ];
+
+    pub fn by_name(name: &str) -> Option<SequenceFunction> {
+        Self::ALL.into_iter().find(|function| function.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             SequenceFunction::NextValue => "nextval",

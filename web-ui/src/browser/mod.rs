@@ -43,34 +43,23 @@ pub fn now() -> f64 {
 }
 
 /// Waits without holding anybody up.
-pub async fn sleep(millis: i32) {
-    let promise = js_sys::Promise::new(&mut |resolve, _| {
-        // Without a timer there is no waiting; better than never going on.
-        if window().set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis).is_err() {
-            let _ = resolve.call0(&wasm_bindgen::JsValue::NULL);
-        }
-    });
-    let _ = wasm_bindgen_futures::JsFuture::from(promise).await;
-}
-
-/// As [`sleep`], for code that is written for many threads.
-pub fn pause(duration: Duration) -> Pause {
+pub fn sleep(duration: Duration) -> Sleep {
     let (ring, rung) = oneshot::channel();
     let ring = move || {
         // Whoever waited may have gone.
         let _ = ring.send(());
     };
-    // Without a timer there is no waiting: then `ring` is dropped, which wakes too.
-    Pause { rung, timer: set_timeout_with_handle(ring, duration).ok() }
+    // Without a timer there is no waiting, which is better than never going on: then `ring` is dropped, which wakes too.
+    Sleep { rung, timer: set_timeout_with_handle(ring, duration).ok() }
 }
 
 /// Completes when its time is over; dropped before, it leaves no timer behind.
-pub struct Pause {
+pub struct Sleep {
     rung: oneshot::Receiver<()>,
     timer: Option<TimeoutHandle>,
 }
 
-impl Future for Pause {
+impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
@@ -78,7 +67,7 @@ impl Future for Pause {
     }
 }
 
-impl Drop for Pause {
+impl Drop for Sleep {
     fn drop(&mut self) {
         if let Some(timer) = self.timer {
             timer.clear();

@@ -55,6 +55,16 @@ impl Edge {
         }
     }
 
+    /// What edges that are drawn alike have in common: a class for style sheets.
+    pub fn family(self) -> &'static str {
+        match self {
+            Edge::WriteWrite => "ww",
+            Edge::WriteRead => "wr",
+            Edge::ReadWrite | Edge::PredicateReadWrite => "rw",
+            Edge::Process | Edge::RealTime | Edge::Via => "time",
+        }
+    }
+
     pub fn is_anti_dependency(self) -> bool {
         matches!(self, Edge::ReadWrite | Edge::PredicateReadWrite)
     }

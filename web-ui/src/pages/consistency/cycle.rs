@@ -22,7 +22,7 @@ pub fn view(finished: &Arc<Finished>, anomaly: &Anomaly) -> AnyView {
     let bend = if hops.len() < 3 { 26.0 } else { 14.0 };
     let arrows = hops.iter().enumerate().map(|(at, hop)| {
         let line = arrow(&ring.frames[at], &ring.frames[next(at)], bend);
-        arrow_view(line, kind(hop.edge), Some(label(hop)))
+        arrow_view(line, hop.edge.family(), Some(label(hop)))
     });
     let arrows = arrows.collect_view();
     let vertices = ring.frames.iter().zip(hops.iter()).enumerate().map(|(at, (frame, hop))| {
@@ -101,16 +101,6 @@ fn label(hop: &Hop) -> String {
     if hop.key.is_empty() { hop.edge.name().to_owned() } else { format!("{} {}", hop.edge.name(), hop.key) }
 }
 
-/// The class of an arrow: colour and dashes.
-fn kind(edge: Edge) -> &'static str {
-    match edge {
-        Edge::WriteWrite => "ww",
-        Edge::WriteRead => "wr",
-        Edge::ReadWrite | Edge::PredicateReadWrite => "rw",
-        Edge::Process | Edge::RealTime | Edge::Via => "time",
-    }
-}
-
 /// What the kinds of arrows that there are mean.
 fn legend(hops: &[Hop]) -> AnyView {
     let mut edges: Vec<Edge> = hops.iter().map(|hop| hop.edge).collect();
@@ -128,7 +118,7 @@ fn legend(hops: &[Hop]) -> AnyView {
         };
         view! {
             <span class="legend-entry">
-                <svg class="diagram" width="28" height="8" aria-hidden="true"><path class=format!("arrow {}", kind(edge)) d="M0 4h28" /></svg>
+                <svg class="diagram" width="28" height="8" aria-hidden="true"><path class=format!("arrow {}", edge.family()) d="M0 4h28" /></svg>
                 <b>{edge.name()}</b>
                 {meaning}
             </span>

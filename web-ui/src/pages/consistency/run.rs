@@ -1,6 +1,6 @@
 //! Running a workload: its clients live in this very page until the time is over.
 
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use base::Rng;
 use consistency::{
@@ -18,13 +18,13 @@ pub const SCHEMA: &str = "locus_consistency";
 const OPERATIONS_MAX: u32 = 20_000;
 
 /// How often the figures of a run are renewed.
-const TICK_MS: i32 = 250;
+const TICK: Duration = Duration::from_millis(250);
 /// Points of its line: half a minute.
 const RATES_MAX: usize = 120;
 
 /// So often the schema is tried to be dropped, and with such pauses.
 const DROPS_MAX: usize = 20;
-const DROP_PAUSE_MS: i32 = 500;
+const DROP_PAUSE: Duration = Duration::from_millis(500);
 
 pub fn start(check: Check) {
     let settings = check.settings.get_untracked();
@@ -64,7 +64,7 @@ async fn drop_schema(check: Check) -> Result<(), Failure> {
                 Err(failure) => last = failure,
             }
         }
-        browser::sleep(DROP_PAUSE_MS).await;
+        browser::sleep(DROP_PAUSE).await;
     }
     Err(last)
 }
@@ -124,7 +124,7 @@ impl Shift {
 async fn watch(check: Check, workload: Arc<dyn Workload>, shift: Rc<Shift>) {
     let (mut before, mut then) = (0, browser::now());
     loop {
-        browser::sleep(TICK_MS).await;
+        browser::sleep(TICK).await;
         if shift.is_over() {
             return;
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use consistency::{
-    check::{Anomaly, Decision, Kind, Level},
+    check::{Anomaly, Decision, Kind, level},
     workload::is_forbidden,
 };
 use leptos::prelude::*;
@@ -51,10 +51,6 @@ fn failed(check: Check, failure: &Failure) -> AnyView {
 
 fn checked(finished: &Arc<Finished>) -> AnyView {
     let verdict = &finished.verdict;
-    let names = |levels: &[Level]| match levels {
-        [] => "none".to_owned(),
-        levels => levels.iter().map(|level| level.name()).collect::<Vec<_>>().join(", "),
-    };
     let kinds =
         verdict.counts_by_kind().into_iter().map(|(kind, count)| kind_view(finished, kind, count)).collect_view();
     let cut = finished
@@ -70,9 +66,9 @@ fn checked(finished: &Arc<Finished>) -> AnyView {
             {cut}
             <dl class="figures">
                 <dt>"Weakest level violated"</dt>
-                <dd>{names(&verdict.weakest_violated)}</dd>
+                <dd>{level::list(&verdict.weakest_violated)}</dd>
                 <dt>"Strongest level that holds"</dt>
-                <dd>{names(&verdict.strongest_holding)}</dd>
+                <dd>{level::list(&verdict.strongest_holding)}</dd>
             </dl>
             {kinds}
             {file(finished)}

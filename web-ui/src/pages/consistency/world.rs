@@ -41,7 +41,7 @@ impl World for PageWorld {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(browser::pause(duration))
+        Box::pin(browser::sleep(duration))
     }
 
     fn is_locus(&self) -> bool {

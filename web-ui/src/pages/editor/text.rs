@@ -1,7 +1,7 @@
 //! The text field: a plain one, with the same text in colours underneath and a list of words at the cursor. So it has all
 //! that the browser gives to text fields (undo, dictation, screen readers) and nothing has to be loaded for it.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
@@ -236,7 +236,7 @@ fn accept(editor: Editor, offers: RwSignal<Option<Offers>>, list: &Offers, posit
     offers.set(None);
     editor.set_text(text);
     leptos::task::spawn_local(async move {
-        browser::sleep(0).await;
+        browser::sleep(Duration::ZERO).await;
         if let Some(field) = field() {
             // A field that is gone has no cursor.
             let _ = field.set_selection_range(cursor, cursor);
