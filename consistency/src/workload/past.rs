@@ -44,16 +44,21 @@ impl Past {
     }
 
     async fn increment(&self, client: &mut Client, key: i64) -> Result<Step> {
-        let text = format!("UPDATE growing SET value = value + 1 WHERE key = {key} RETURNING value");
-        let seen = client.query(&text).await?.number();
-        // It has been done; not to learn when is no failure.
-        let asked = client.query("SELECT commit_timestamp FROM locus.last_commits WHERE pid = pg_backend_pid()").await;
+        let text = format!("UPDATE growing SET value = value + 1 WHERE key = {key} RETURNING value, pg_backend_pid()");
+        let Some((seen, pid)) = client.query(&text).await?.pairs().first().copied() else {
+            return Ok(Step { key, is_increment: true, seen: None, timestamp: None });
+        };
+        // It has been done; not to learn when is no failure. A client that was given another session learns nothing: that one's
+        // last commit may be anybody's.
+        let text =
+            format!("SELECT commit_timestamp FROM locus.last_commits WHERE pid = pg_backend_pid() AND pid = {pid}");
+        let asked = client.query(&text).await;
         let timestamp = asked.ok().and_then(|answer| u64::try_from(answer.number()?).ok());
         if let Some(timestamp) = timestamp {
             self.oldest.fetch_min(timestamp, Ordering::Relaxed);
             self.newest.fetch_max(timestamp, Ordering::Relaxed);
         }
-        Ok(Step { key, is_increment: true, seen, timestamp })
+        Ok(Step { key, is_increment: true, seen: Some(seen), timestamp })
     }
 
     async fn read(&self, client: &mut Client, key: i64, timestamp: u64) -> Result<Step> {
